@@ -1,0 +1,86 @@
+#include "base/digest.h"
+
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static const struct digest_row {
+    uint16_t alg;
+    uint8_t size;
+    const char *name, *alias;
+    const EVP_MD *(*md)(void);
+} rows[] = {
+    { ALG_SHA1, 20, "sha1", "sha-1", EVP_sha1 },         { ALG_SHA256, 32, "sha256", "sha-256", EVP_sha256 },
+    { ALG_SHA384, 48, "sha384", "sha-384", EVP_sha384 }, { ALG_SHA512, 64, "sha512", "sha-512", EVP_sha512 },
+    { ALG_SM3, 32, "sm3_256", "sm3", EVP_sm3 },
+};
+
+static const struct digest_row *row_of(uint16_t alg)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].alg == alg)
+            return &rows[i];
+    return NULL;
+}
+
+size_t digest_size(uint16_t alg)
+{
+    const struct digest_row *row = row_of(alg);
+    return row ? row->size : 0;
+}
+
+const char *digest_name(uint16_t alg)
+{
+    const struct digest_row *row = row_of(alg);
+    return row ? row->name : NULL;
+}
+
+uint16_t digest_by_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (!strcasecmp(rows[i].name, name) || !strcasecmp(rows[i].alias, name))
+            return rows[i].alg;
+    return 0;
+}
+
+int digest_parts(uint16_t alg, const struct bytes *parts, size_t count, struct digest *out, struct err *err)
+{
+    const struct digest_row *row = row_of(alg);
+    if (!row)
+        return err_set(err, ERR_INPUT, 0, "digest algorithm 0x%04x is not known", alg);
+    struct digest d = { .alg = alg, .n = row->size };
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestInit_ex(ctx, row->md(), NULL) == 1;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = EVP_DigestUpdate(ctx, parts[i].p, parts[i].n) == 1;
+    ok = ok && EVP_DigestFinal_ex(ctx, d.b, NULL) == 1;
+    EVP_MD_CTX_free(ctx);
+    if (!ok)
+        return err_set(err, ERR_IO, 0, "libcrypto cannot compute %s", row->name);
+    *out = d;
+    return 0;
+}
+
+int digest_of(uint16_t alg, struct bytes data, struct digest *out, struct err *err)
+{
+    return digest_parts(alg, &data, 1, out, err);
+}
+
+void sha256(struct bytes data, uint8_t out[static 32])
+{
+    if (!SHA256(data.p, data.n, out))
+        abort();
+}
+
+void sha384(struct bytes data, uint8_t out[static 48])
+{
+    if (!SHA384(data.p, data.n, out))
+        abort();
+}
+
+int digest_extend(struct digest *value, struct bytes extend, struct err *err)
+{
+    struct bytes parts[2] = { digest_bytes(value), extend };
+    return digest_parts(value->alg, parts, 2, value, err);
+}

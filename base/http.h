@@ -1,0 +1,47 @@
+/** base/http.h: one HTTP request with a deadline, behind an interface that tests and the emulator replace. */
+#ifndef CVM_BASE_HTTP_H
+#define CVM_BASE_HTTP_H
+
+#include "base/buf.h"
+
+#define HTTP_HEADERS_MAX 8
+
+struct http_request {
+    const char *method;                    /* "GET", "POST" */
+    const char *url;                       /* absolute, http or https */
+    const char *headers[HTTP_HEADERS_MAX]; /* "Name: value", then NULL */
+    struct bytes body;                     /* empty unless POST */
+    unsigned deadline_ms;                  /* for the whole request; 0 is refused */
+    size_t max_body;                       /* a longer answer is ERR_TOO_LARGE */
+    const char *unix_socket;               /* connect here instead of to the URL's host; NULL: not */
+    const char *pin_sha256; /* hex SHA-256 of the peer's SPKI; NULL: certificate chain is checked */
+    bool insecure;          /* https without any check of the peer */
+};
+
+struct http_response {
+    unsigned status;              /* as the server said, any of 100..599 */
+    unsigned retry_after_s;       /* Retry-After in seconds, 0 if absent */
+    struct buf body;              /* owned by the caller: buf_done() */
+    uint8_t peer_spki_sha256[32]; /* of the TLS peer, zero over plain HTTP */
+};
+
+/** An HTTP client: stateless for the caller, callable from any thread. */
+struct http {
+    /** Performs the request. Any status is success here; failing to get one is not.
+     *  @return 0, or -1: ERR_UNAVAILABLE (no connection, deadline), ERR_TOO_LARGE, ERR_INPUT (bad URL),
+     * ERR_DENIED (pin) */
+    int (*perform)(void *ctx, const struct http_request *request, struct http_response *out, struct err *err);
+    void *ctx;
+};
+
+/** The client over libcurl: HTTP/1.1, no redirects, no proxies, no cookies, no files; only http and https. */
+struct http http_curl(void);
+
+/** Calls http->perform. */
+MUST_USE int http_perform(const struct http *http, const struct http_request *request,
+                          struct http_response *out, struct err *err);
+
+/** For AUTO(http_response_done). */
+void http_response_done(struct http_response *r);
+
+#endif

@@ -1,0 +1,95 @@
+/** evidence/collect.h: collecting evidence. One collector owns the machine's devices: the TPM on one worker
+ * thread, the TEE report device on another, certificate fetches on a third. A request runs on them side by
+ * side; nobody waits. */
+#ifndef CVM_EVIDENCE_COLLECT_H
+#define CVM_EVIDENCE_COLLECT_H
+
+#include "base/buf.h"
+#include "base/worker.h"
+#include "tee/lower.h"
+#include "tee/shape.h"
+#include "tpm/tpm.h"
+
+#define NONCE_MAX   30
+#define MAGIC_SIZE  20
+#define SERVICE_MAX 128
+
+struct collector;
+
+struct collector_options {
+    const struct lower *lower;     /* kept by the caller as long as the collector */
+    const struct shape *shape;     /* NULL: detect */
+    const char *cache_dir;         /* VEK certificates; NULL: no disk cache */
+    const char *trust_dir;         /* extra chain certificates; may be NULL */
+    unsigned queue, queue_outside; /* depth of each device's queue; 128 and 64 */
+};
+
+/** Opens the devices, detects the shape, loads the AK, reads the logs, flushes what an earlier instance left
+ * in the TPM. A device that is there but does not answer is not an error: it is retried at each request.
+ *  @return 0, or -1: ERR_NOT_FOUND with what was looked for, when there is no TEE and no TPM */
+MUST_USE int collector_new(const struct collector_options *options, struct collector **out, struct err *err);
+
+/** Drains and closes. Requests still queued get ERR_UNAVAILABLE. */
+void collector_free(struct collector *c);
+
+const struct shape *collector_shape(const struct collector *c);
+const char *collector_tpm_kind(const struct collector *c); /* "device", "external", "emulated", "none" */
+const char *collector_boot_id(const struct collector *c);
+
+struct evidence;
+
+/** What is asked. All bytes are copied. */
+struct collect_request {
+    struct bytes magic; /* MAGIC_SIZE bytes */
+    struct bytes nonce; /* 1..NONCE_MAX bytes: what the quote and the report bind */
+    struct bytes
+        shown_nonce; /* what the document says; empty: nonce (a service's socket binds another, contract 2) */
+    const char *service; /* NULL unless asked on a service's socket */
+    uint16_t bank;       /* ALG_SHA256, ALG_SHA384 */
+    bool fresh;          /* Azure: a new HCL report bound to this nonce */
+    bool outside;        /* counts against the outside share of the queues */
+};
+
+/** Called once, on a worker thread: evidence (owned by the callee: evidence_free) or NULL and the error. */
+typedef void collect_done_fn(void *arg, struct evidence *evidence, const struct err *err);
+
+/** Starts a collection. @return 0 and done will be called; or -1 and it will not: ERR_LIMITED, ERR_INPUT (no
+ * such bank), ERR_UNAVAILABLE */
+MUST_USE int collector_submit(struct collector *c, const struct collect_request *request,
+                              collect_done_fn *done, void *arg, struct err *err);
+
+/** As collector_submit(), waiting for the answer: for tools and tests. */
+MUST_USE int collector_run(struct collector *c, const struct collect_request *request, struct evidence **out,
+                           struct err *err);
+
+void evidence_free(struct evidence *e);
+
+/** Runs fn on the TPM's worker, waiting (start-up: journal events). The TPM is NULL when the shape has none.
+ */
+MUST_USE int collector_with_tpm(struct collector *c, int (*fn)(struct tpm *tpm, void *arg, struct err *err),
+                                void *arg, struct err *err);
+
+/** What the agent adds to a document; every member a complete JSON value, or NULL to leave it out. */
+struct document_extras {
+    const char *workload_log, *journal_log;
+    const char *tls_spki_sha256; /* hex text */
+};
+
+/** Appends the collaterals document of contract section 3. */
+MUST_USE int evidence_document(const struct collector *c, const struct evidence *e,
+                               const struct document_extras *extras, struct buf *out, struct err *err);
+
+/** Appends the golden measurement document of contract section 4: {"golden_measurement":{...}}.
+ *  @param pcrs  mask of the PCRs to pin; 0: the contract's default set
+ *  @param all   1, 5, 6 and 10 too */
+MUST_USE int evidence_golden(const struct collector *c, const struct evidence *e, uint32_t pcrs, bool all,
+                             const char *workload_log, struct buf *out, struct err *err);
+
+/** Counters for /metrics. */
+struct collector_stats {
+    uint64_t collected, failed, quote_retries, tpm_reopened, vek_hits, vek_misses, vek_fetch_failures;
+    unsigned tpm_waiting, tee_waiting;
+};
+void collector_stats_get(struct collector *c, struct collector_stats *out);
+
+#endif

@@ -1,0 +1,1 @@
+# Tests that start programs, a real TPM or servers on loopback.
