@@ -18,6 +18,8 @@ struct tsm_io {
     int (*write)(void *ctx, const char *entry, const char *attr, struct bytes data);
     ssize_t (*read)(void *ctx, const char *entry, const char *attr, uint8_t *out, size_t max);
     void *ctx;
+    /** Calls each with every entry's name; NULL: entries of a killed instance cannot exist. */
+    int (*list)(void *ctx, void (*each)(void *arg, const char *entry), void *arg);
 };
 
 /** /dev/sev-guest: one ioctl with the kernel's own request number and structures
