@@ -1,2 +1,3 @@
 # Unit tests, one line each.
 cvm_test(test_base SOURCES unit/test_base.c DEPENDS base LABELS unit)
+cvm_test(test_trust SOURCES unit/test_trust.c DEPENDS policy LABELS unit)
