@@ -1,0 +1,90 @@
+#include "swtpm.h"
+
+#include "evidence.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define START_WAIT_MS 5000
+
+bool swtpm_available(void)
+{
+    if (system("command -v swtpm tpm2_checkquote >/dev/null 2>&1") == 0)
+        return true;
+    fprintf(stderr, "SKIPPED: swtpm and tpm2-tools are not installed\n");
+    return false;
+}
+
+static void wait_for(const char *path)
+{
+    struct stat st;
+    for (int ms = 0; ms < START_WAIT_MS; ms += 5) {
+        if (stat(path, &st) == 0)
+            return;
+        usleep(5000);
+    }
+    fail_msg("%s did not appear", path);
+}
+
+void swtpm_start(struct swtpm *s)
+{
+    char server[128], ctrl[128], state[128], socket[128], log[128];
+    snprintf(socket, sizeof(socket), "%s/sock", s->dir);
+    snprintf(state, sizeof(state), "dir=%s", s->dir);
+    snprintf(server, sizeof(server), "type=unixio,path=%s", socket);
+    snprintf(ctrl, sizeof(ctrl), "type=unixio,path=%s.ctrl", socket);
+    snprintf(log, sizeof(log), "file=%s/log", s->dir);
+    unlink(socket);
+    s->pid = fork();
+    assert_true(s->pid >= 0);
+    if (s->pid == 0) {
+        execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl,
+               "--flags", "not-need-init", "--log", log, (char *)NULL);
+        _exit(127);
+    }
+    wait_for(socket);
+}
+
+void swtpm_new(struct swtpm *s)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(s->dir, sizeof(s->dir), "%s/swtpm.XXXXXX", tmp && strlen(tmp) < 32 ? tmp : "/tmp");
+    assert_non_null(mkdtemp(s->dir));
+    snprintf(s->tcti, sizeof(s->tcti), "swtpm:path=%s/sock", s->dir);
+    swtpm_start(s);
+}
+
+void swtpm_kill(struct swtpm *s)
+{
+    if (s->pid <= 0)
+        return;
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+    s->pid = 0;
+}
+
+void swtpm_done(struct swtpm *s)
+{
+    char command[128];
+    swtpm_kill(s);
+    snprintf(command, sizeof(command), "rm -rf '%s'", s->dir);
+    assert_int_equal(system(command), 0);
+}
+
+int tpm2_tool(const char *tcti, const char *fmt, ...)
+{
+    char command[2048];
+    int n = snprintf(command, sizeof(command), "export TPM2TOOLS_TCTI='%s'; ", tcti);
+    va_list ap;
+    va_start(ap, fmt);
+    int more = vsnprintf(command + n, sizeof(command) - (size_t)n, fmt, ap);
+    va_end(ap);
+    assert_true(more >= 0 && (size_t)(n + more) < sizeof(command));
+    int status = system(command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
