@@ -166,6 +166,8 @@ int snp_report_json(const struct snp_report *r, json_t **out, struct err *err)
     json_t *o = json_object();
     bool done = json_set(o, "type", json_string("snp_report"))
                 && json_set_fields(o, head_fields, ARRAY_SIZE(head_fields), r)
+                && json_set(o, "sig_algo", json_integer(r->signature_algo))
+                && json_set(o, "key_info", json_hex_u64(r->flags))
                 && json_set(o, "signing_key", json_string(snp_signing_key_name(r->signing_key)))
                 && set_tcbs(o, r) && set_cpuid(o, r)
                 && json_set_fields(o, version_fields, ARRAY_SIZE(version_fields), r)
