@@ -8,6 +8,7 @@
 #include "base/worker.h"
 #include "tee/lower.h"
 #include "tee/shape.h"
+#include "tee/vek.h"
 #include "tpm/tpm.h"
 
 #define NONCE_MAX   30
@@ -20,7 +21,7 @@ struct collector_options {
     const struct lower *lower;     /* kept by the caller as long as the collector */
     const struct shape *shape;     /* NULL: detect */
     const char *cache_dir;         /* VEK certificates; NULL: no disk cache */
-    const char *trust_dir;         /* extra chain certificates; may be NULL */
+    const struct chain_pool *pool; /* built-in vendor CAs; NULL: none */
     unsigned queue, queue_outside; /* depth of each device's queue; 128 and 64 */
 };
 
@@ -35,6 +36,10 @@ void collector_free(struct collector *c);
 const struct shape *collector_shape(const struct collector *c);
 const char *collector_tpm_kind(const struct collector *c); /* "device", "external", "emulated", "none" */
 const char *collector_boot_id(const struct collector *c);
+
+/** The SHA-256 replay of the workload log: what a shape without TPM binds in report_data[0..31]. Zero at
+ * first. */
+void collector_set_workload_replay(struct collector *c, const uint8_t replay[static 32]);
 
 struct evidence;
 

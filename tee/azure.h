@@ -20,13 +20,20 @@
 /** Reads the HCL report as it is now (appends to out). @return 0, or -1 with ERR_NOT_FOUND: not Azure */
 MUST_USE int azure_hcl_read(struct tpm *tpm, struct buf *out, struct err *err);
 
+/** One visit to the TPM: runs fn(tpm, arg) where the TPM may be used and waits for it. Between two visits
+ * others use the TPM. evidence/collect.h's collector_with_tpm() is one. */
+typedef int azure_visit_fn(void *ctx, int (*fn)(struct tpm *tpm, void *arg, struct err *err), void *arg,
+                           struct err *err);
+
 /** Has the paravisor make a new report bound to user_data: writes the user-data index (defining it anew if it
  * is missing or of another size), then reads the report until its runtime data hold user_data.
+ *  @param visit        called with ctx for each short use of the TPM
  *  @param deadline_ms  at most AZURE_REFRESH_MAX
  *  @param out          receives the whole HCL report
  *  @return 0, or -1: ERR_UNAVAILABLE at the deadline (the old report still stands), else as the TPM says */
-MUST_USE int azure_hcl_refresh(struct tpm *tpm, const uint8_t user_data[static AZURE_USER_DATA],
-                               unsigned deadline_ms, struct buf *out, struct err *err);
+MUST_USE int azure_hcl_refresh(azure_visit_fn *visit, void *ctx,
+                               const uint8_t user_data[static AZURE_USER_DATA], unsigned deadline_ms,
+                               struct buf *out, struct err *err);
 
 /** A TD quote for a TDREPORT (1024 bytes) from the metadata service (POST /acc/tdquote). The quote must carry
  * the TDREPORT's report_data and MRTD.

@@ -47,20 +47,34 @@ static int holds_user_data(struct bytes raw, const uint8_t *user_data, bool *out
     return 0;
 }
 
-int azure_hcl_refresh(struct tpm *tpm, const uint8_t user_data[static AZURE_USER_DATA], unsigned deadline_ms,
-                      struct buf *out, struct err *err)
+static int write_on_tpm(struct tpm *tpm, void *user_data, struct err *err)
 {
-    uint64_t deadline = clock_ms() + (deadline_ms < AZURE_REFRESH_MAX ? deadline_ms : AZURE_REFRESH_MAX);
     if (make_user_data_index(tpm, err) < 0)
         return err_while(err, "refresh the HCL report");
     if (tpm_nv_write(tpm, AZURE_NV_USER_DATA, bytes_of(user_data, AZURE_USER_DATA), err) < 0)
         return err_while(err, "write user data for a fresh HCL report");
+    return 0;
+}
+
+static int read_on_tpm(struct tpm *tpm, void *raw, struct err *err)
+{
+    return azure_hcl_read(tpm, raw, err);
+}
+
+int azure_hcl_refresh(azure_visit_fn *visit, void *ctx, const uint8_t user_data[static AZURE_USER_DATA],
+                      unsigned deadline_ms, struct buf *out, struct err *err)
+{
+    uint64_t deadline = clock_ms() + (deadline_ms < AZURE_REFRESH_MAX ? deadline_ms : AZURE_REFRESH_MAX);
+    uint8_t data[AZURE_USER_DATA];
+    memcpy(data, user_data, sizeof(data));
+    if (visit(ctx, write_on_tpm, data, err) < 0)
+        return -1;
     for (;;) {
         AUTO(buf_done) struct buf raw = buf_new(AZURE_HCL_MAX);
         bool fresh = false;
         struct err why = { 0 };
         /* a report that is being rewritten may be cut or half new: only the deadline makes that an error */
-        if (azure_hcl_read(tpm, &raw, &why) == 0
+        if (visit(ctx, read_on_tpm, &raw, &why) == 0
             && holds_user_data(buf_bytes(&raw), user_data, &fresh, &why) == 0 && fresh) {
             buf_put(out, buf_bytes(&raw));
             return buf_check(out, "HCL report", err);
