@@ -37,14 +37,12 @@ int tdreport_parse(struct bytes raw, struct tdreport *out, struct err *err)
     struct tdreport t = { .raw = raw };
     if (raw.n != TDREPORT_SIZE)
         return err_set(err, ERR_INPUT, 0, "a TDREPORT has %d bytes, not %zu", TDREPORT_SIZE, raw.n);
-    if (!take_mac_struct(&r, &t) || t.report_type != TDREPORT_TYPE_TDX || t.subtype != 0 || t.version > 1)
-        return err_set(err, ERR_INPUT, 0, "TDREPORT type %#x, subtype %u, version %u: want 0x81, 0, 0 or 1",
-                       t.report_type, t.subtype, t.version);
-    if (!rd_take(&r, TDREPORT_TCB_INFO_SIZE, &t.tee_tcb_info)
+    if (!take_mac_struct(&r, &t) || !rd_take(&r, TDREPORT_TCB_INFO_SIZE, &t.tee_tcb_info)
         || !rd_skip(&r, TDREPORT_OFF_TDINFO - TDREPORT_OFF_TCB_INFO - TDREPORT_TCB_INFO_SIZE)
         || !rd_take(&r, TDREPORT_TDINFO_SIZE, &t.tdinfo) || !take_tcb_info(t.tee_tcb_info, &t)
         || !take_tdinfo(t.tdinfo, &t))
         return err_set(err, ERR_INPUT, 0, "TDREPORT cut short at offset %zu", r.off);
+    t.is_tdx = t.report_type == TDREPORT_TYPE_TDX && t.subtype == 0 && t.version <= TDREPORT_VERSION_MAX;
     *out = t;
     return 0;
 }
@@ -64,6 +62,7 @@ static const struct json_field fields[] = {
     { "report_type", JSON_FIELD_U8, AT(report_type) },
     { "report_subtype", JSON_FIELD_U8, AT(subtype) },
     { "version", JSON_FIELD_U8, AT(version) },
+    { "is_tdx", JSON_FIELD_BOOL, AT(is_tdx) },
     { "cpu_svn", JSON_FIELD_BYTES, AT(cpu_svn) },
     { "tee_tcb_info_hash", JSON_FIELD_BYTES, AT(tee_tcb_info_hash) },
     { "tee_info_hash", JSON_FIELD_BYTES, AT(tdinfo_hash) },

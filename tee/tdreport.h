@@ -9,6 +9,7 @@
 
 #define TDREPORT_SIZE          1024
 #define TDREPORT_TYPE_TDX      0x81
+#define TDREPORT_VERSION_MAX   1
 #define TDREPORT_TCB_INFO_SIZE 239
 #define TDREPORT_TDINFO_SIZE   512
 
@@ -40,7 +41,8 @@ enum tdreport_offset {
 struct tdreport {
     struct bytes raw; /* 1024 */
     uint8_t report_type, subtype, version;
-    struct bytes cpu_svn;                        /* 16 */
+    bool is_tdx;          /* type 0x81, subtype 0, version 0 or 1: what a TDX module makes */
+    struct bytes cpu_svn; /* 16 */
     struct bytes tee_tcb_info_hash, tdinfo_hash; /* 48 each, SHA-384 of the two structures below */
     struct bytes mac;                            /* 32 */
     struct bytes valid;                          /* 8: which parts of tee_tcb_info are valid */
@@ -48,8 +50,10 @@ struct tdreport {
     struct tdx_body body;                        /* mr_service_td is SERVTD_HASH */
 };
 
-/** Splits a TDREPORT. @return 0, or -1 with ERR_INPUT: not 1024 bytes, or not of type 0x81, subtype 0,
- * version 0 or 1. out holds views into raw and is written only on success. */
+/** Splits a TDREPORT. Recorded ones exist whose first fields are not set, so the type is left to is_tdx: who
+ * compares a report with a quote looks at it.
+ *  @param out  views into raw, valid while raw is; written only on success
+ *  @return 0, or -1 with ERR_INPUT: not 1024 bytes */
 MUST_USE int tdreport_parse(struct bytes raw, struct tdreport *out, struct err *err);
 
 /** True if both hashes agree with what they are over. This is consistency, not proof: anyone can compute
