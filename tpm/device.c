@@ -22,7 +22,7 @@ void tpm_object_drop(struct tpm_object *object)
     if (object->transient)
         (void)TPM_CALL(Esys_FlushContext(object->esys, object->tr));
     else
-        Esys_TR_Close(object->esys, &object->tr);
+        Esys_TR_Close(object->esys, &object->tr); /* BAD_TR where ESYS has let go of it already: fine */
     object->tr = ESYS_TR_NONE;
 }
 

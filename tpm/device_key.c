@@ -186,10 +186,7 @@ static int evict(struct tpm *t, uint32_t handle, struct err *err)
     }
     TSS2_RC rc =
         TPM_CALL(Esys_EvictControl(t->esys, ESYS_TR_RH_OWNER, old.tr, EMPTY_PASSWORD, handle, &none));
-    if (rc)
-        return tpm_fail(err, rc, "remove the key at %#" PRIx32, handle);
-    (void)tpm_object_take(&old); /* ESYS forgets it with the key */
-    return 0;
+    return rc ? tpm_fail(err, rc, "remove the key at %#" PRIx32, handle) : 0;
 }
 
 static int make_persistent(struct tpm *t, const struct tpm_object *key, uint32_t handle, struct err *err)

@@ -141,8 +141,5 @@ int tpm_nv_undefine(struct tpm *t, uint32_t index, struct err *err)
     if (tpm_object_find(t, index, "NV index", &nv, err) < 0)
         return -1;
     TSS2_RC rc = TPM_CALL(Esys_NV_UndefineSpace(t->esys, ESYS_TR_RH_OWNER, nv.tr, EMPTY_PASSWORD));
-    if (rc)
-        return tpm_fail(err, rc, "undefine NV index %#" PRIx32, index);
-    (void)tpm_object_take(&nv); /* ESYS forgets it with the index */
-    return 0;
+    return rc ? tpm_fail(err, rc, "undefine NV index %#" PRIx32, index) : 0;
 }

@@ -33,7 +33,7 @@ static void wait_for(const char *path)
 
 void swtpm_start(struct swtpm *s)
 {
-    char server[128], ctrl[128], state[128], socket[128], log[128];
+    char socket[128], server[192], ctrl[192], state[128], log[128];
     snprintf(socket, sizeof(socket), "%s/sock", s->dir);
     snprintf(state, sizeof(state), "dir=%s", s->dir);
     snprintf(server, sizeof(server), "type=unixio,path=%s", socket);

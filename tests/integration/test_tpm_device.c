@@ -1,0 +1,508 @@
+/* tpm/tpm.h, the same tests over the TPM in the process and over a real swtpm. */
+#include "evidence.h"
+#include "swtpm.h"
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/x509.h"
+#include "tpm/public.h"
+#include "tpm/signature.h"
+#include "tpm/soft/soft_tpm.h"
+#include "tpm/tpm.h"
+
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <tss2/tss2_esys.h>
+#include <tss2/tss2_mu.h>
+#include <tss2/tss2_tctildr.h>
+
+#define AZURE_AK      0x81000003u
+#define GCP_RSA       0x01C10001u
+#define GCP_ECC       0x01C10003u
+#define USER_DATA     0x01400002u
+#define AK_ATTRIBUTES 0x00050072u /* fixedTPM .. userWithAuth, restricted, sign: platforms' AKs */
+
+#define OK(call)                                                                                             \
+    do {                                                                                                     \
+        struct err err = { 0 };                                                                              \
+        if ((call) < 0)                                                                                      \
+            fail_msg("%s: %s", #call, err.cause);                                                            \
+    } while (0)
+#define REFUSED(expected, call)                                                                              \
+    do {                                                                                                     \
+        struct err err = { 0 };                                                                              \
+        assert_int_equal((call), -1);                                                                        \
+        if (err.kind != (expected))                                                                          \
+            fail_msg("%s: kind %d, not %s: %s", #call, err.kind, #expected, err.cause);                      \
+        assert_true(strlen(err.cause) > 10);                                                                 \
+    } while (0)
+
+struct rig {
+    bool soft;
+    char dir[64]; /* of the soft TPM, and for files */
+    struct soft_tpm *s;
+    struct swtpm w;
+    struct tpm *t;
+};
+
+static void rig_open(struct rig *rig)
+{
+    if (rig->soft)
+        OK(tpm_open_tcti(soft_tpm_tcti(rig->s), &rig->t, &err));
+    else
+        OK(tpm_open(rig->w.tcti, &rig->t, &err));
+}
+
+static int rig_new(void **state, bool soft)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    assert_non_null(rig);
+    rig->soft = soft;
+    snprintf(rig->dir, sizeof(rig->dir), "/tmp/tpm-device.XXXXXX");
+    assert_non_null(mkdtemp(rig->dir));
+    if (soft)
+        OK(soft_tpm_new(rig->dir, &rig->s, &err));
+    else if (swtpm_available())
+        swtpm_new(&rig->w);
+    if (soft || rig->w.pid)
+        rig_open(rig);
+    *state = rig;
+    return 0;
+}
+
+static int rig_soft(void **state)
+{
+    return rig_new(state, true);
+}
+
+static int rig_swtpm(void **state)
+{
+    return rig_new(state, false);
+}
+
+static int rig_done(void **state)
+{
+    struct rig *rig = *state;
+    char command[128];
+    tpm_close(rig->t);
+    soft_tpm_free(rig->s);
+    if (rig->w.pid)
+        swtpm_done(&rig->w);
+    snprintf(command, sizeof(command), "rm -rf '%s'", rig->dir);
+    assert_int_equal(system(command), 0);
+    free(rig);
+    return 0;
+}
+
+/* The rig, or the test is skipped where there is no swtpm. */
+static struct rig *rig_of(void **state)
+{
+    struct rig *rig = *state;
+    if (!rig->t)
+        skip();
+    return rig;
+}
+
+/* How many handles of a range the TPM has, asked for over a connection of the test's own. */
+static unsigned handles(struct rig *rig, TPM2_HANDLE first)
+{
+    TSS2_TCTI_CONTEXT *tcti = NULL;
+    ESYS_CONTEXT *esys = NULL;
+    TPMS_CAPABILITY_DATA *data = NULL;
+    if (!rig->soft)
+        assert_int_equal(Tss2_TctiLdr_Initialize(rig->w.tcti, &tcti), 0);
+    assert_int_equal(Esys_Initialize(&esys, rig->soft ? soft_tpm_tcti(rig->s) : tcti, NULL), 0);
+    assert_int_equal(Esys_GetCapability(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
+                                        first, 32, NULL, &data),
+                     0);
+    unsigned n = data->data.handles.count;
+    Esys_Free(data);
+    Esys_Finalize(&esys);
+    if (tcti)
+        Tss2_TctiLdr_Finalize(&tcti);
+    return n;
+}
+
+#define TRANSIENT      0x80000000u
+#define LOADED_SESSION 0x02000000u
+#define SAVED_SESSION  0x03000000u
+
+static struct buf template_of(const TPMT_PUBLIC *area)
+{
+    uint8_t raw[1024];
+    size_t n = 0;
+    struct buf out = buf_new(sizeof(raw));
+    assert_int_equal(Tss2_MU_TPMT_PUBLIC_Marshal(area, raw, sizeof(raw), &n), 0);
+    buf_put(&out, bytes_of(raw, n));
+    return out;
+}
+
+static struct buf rsa_template(uint32_t attributes)
+{
+    bool restricted_sign = attributes & TPM_ATTR_RESTRICTED && attributes & TPM_ATTR_SIGN;
+    TPMT_PUBLIC area = {
+        .type = TPM2_ALG_RSA,
+        .nameAlg = TPM2_ALG_SHA256,
+        .objectAttributes = attributes,
+        .parameters.rsaDetail = { .symmetric.algorithm = TPM2_ALG_NULL,
+                                  .scheme = { .scheme = restricted_sign ? TPM2_ALG_RSASSA : TPM2_ALG_NULL,
+                                              .details.rsassa.hashAlg = TPM2_ALG_SHA256 },
+                                  .keyBits = 2048 },
+    };
+    return template_of(&area);
+}
+
+static struct buf ecc_template(void)
+{
+    TPMT_PUBLIC area = {
+        .type = TPM2_ALG_ECC,
+        .nameAlg = TPM2_ALG_SHA256,
+        .objectAttributes = AK_ATTRIBUTES,
+        .parameters.eccDetail = { .symmetric.algorithm = TPM2_ALG_NULL,
+                                  .scheme = { .scheme = TPM2_ALG_ECDSA,
+                                              .details.ecdsa.hashAlg = TPM2_ALG_SHA256 },
+                                  .curveID = TPM2_ECC_NIST_P256,
+                                  .kdf.scheme = TPM2_ALG_NULL },
+        .unique.ecc.x.size = 32,
+        .unique.ecc.y.size = 32,
+    };
+    return template_of(&area);
+}
+
+static void write_file(const struct rig *rig, const char *name, struct bytes data)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", rig->dir, name);
+    OK(file_write_atomic(path, data, 0600, &err));
+}
+
+static void write_pem(const struct rig *rig, struct bytes spki)
+{
+    const uint8_t *p = spki.p;
+    char path[PATH_MAX];
+    AUTO(pkey_drop) EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    assert_non_null(key);
+    snprintf(path, sizeof(path), "%s/ak.pem", rig->dir);
+    AUTO(close_file) FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(PEM_write_PUBKEY(f, key), 1);
+}
+
+static void openssl_accepts(const struct tpm_ak *ak, struct bytes attest, struct bytes raw_sig)
+{
+    AUTO(buf_done) struct buf der = buf_new(1024);
+    const uint8_t *p = ak->spki.p;
+    struct tpm_signature sig;
+    AUTO(pkey_drop) EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)ak->spki.n);
+    assert_non_null(key);
+    OK(tpm_signature_parse(raw_sig, &sig, &err));
+    OK(tpm_signature_to_der(&sig, &der, &err));
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key), 1);
+    assert_int_equal(EVP_DigestVerify(ctx, der.p, der.n, attest.p, attest.n), 1);
+    EVP_MD_CTX_free(ctx);
+}
+
+/* pcrDigest ends a quote: SHA-256 over the values in order (reference: Part 2, 10.12.1). */
+static void pcr_digest_agrees(struct tpm *t, uint16_t alg, uint32_t mask, struct bytes attest)
+{
+    struct tpm_pcrs pcrs;
+    AUTO(buf_done) struct buf all = buf_new(TPM_PCRS * DIGEST_MAX);
+    uint8_t digest[32];
+    OK(tpm_pcr_read(t, alg, mask, &pcrs, &err));
+    for (unsigned i = 0; i < TPM_PCRS; i++) {
+        if (mask & 1u << i)
+            buf_put(&all, digest_bytes(&pcrs.pcr[i]));
+    }
+    sha256(buf_bytes(&all), digest);
+    assert_true(attest.n > 32);
+    assert_memory_equal(attest.p + attest.n - 32, digest, 32);
+}
+
+static void quote_and_check(struct rig *rig, const struct tpm_ak *ak, uint16_t alg, uint32_t mask,
+                            size_t extra_n)
+{
+    AUTO(buf_done) struct buf attest = buf_new(1024), sig = buf_new(1024);
+    uint8_t extra[64];
+    char hex[129] = "";
+    for (size_t i = 0; i < extra_n; i++) {
+        extra[i] = (uint8_t)(i * 7 + 1);
+        snprintf(hex + 2 * i, 3, "%02x", extra[i]);
+    }
+    OK(tpm_quote(rig->t, ak, alg, mask, bytes_of(extra, extra_n), &attest, &sig, &err));
+    openssl_accepts(ak, buf_bytes(&attest), buf_bytes(&sig));
+    pcr_digest_agrees(rig->t, alg, mask, buf_bytes(&attest));
+    if (!swtpm_available())
+        return;
+    write_pem(rig, buf_bytes(&ak->spki));
+    write_file(rig, "quote", buf_bytes(&attest));
+    write_file(rig, "sig", buf_bytes(&sig));
+    assert_int_equal(tpm2_tool("none",
+                               "cd %s && tpm2_checkquote -u ak.pem -m quote -s sig -g sha256 -q '%s' >/dev/null",
+                               rig->dir, hex),
+                     0);
+    assert_int_not_equal(tpm2_tool("none",
+                                   "cd %s && tpm2_checkquote -u ak.pem -m quote -s sig -g sha256 -q 00 "
+                                   ">/dev/null 2>&1",
+                                   rig->dir),
+                         0);
+}
+
+static void quotes_verify(void **state)
+{
+    struct rig *rig = rig_of(state);
+    struct tpm_ak own, again, rsa;
+    AUTO(buf_done) struct buf template_ = rsa_template(AK_ATTRIBUTES), area = buf_new(1024);
+    OK(tpm_ak_load(rig->t, TPM_AK_PRIMARY, 0, &own, &err));
+    quote_and_check(rig, &own, ALG_SHA256, TPM_PCRS_ALL, 50);
+    quote_and_check(rig, &own, ALG_SHA384, 1u << 23 | 1u, 64);
+    OK(tpm_ak_load(rig->t, TPM_AK_PRIMARY, 0, &again, &err));
+    assert_true(bytes_equal(buf_bytes(&own.spki), buf_bytes(&again.spki)));
+    tpm_ak_done(rig->t, &again);
+    tpm_ak_done(rig->t, &own);
+    tpm_ak_done(rig->t, &own); /* does nothing */
+    OK(tpm_primary_provision(rig->t, true, buf_bytes(&template_), AZURE_AK, &area, &err));
+    OK(tpm_ak_load(rig->t, TPM_AK_PERSISTENT, AZURE_AK, &rsa, &err));
+    assert_true(rsa.persistent);
+    assert_true(bytes_equal(buf_bytes(&rsa.public_area), buf_bytes(&area)));
+    quote_and_check(rig, &rsa, ALG_SHA256, 0xFF, 1);
+    struct buf attest = buf_new(1024), sig = buf_new(1024), small = buf_new(10);
+    uint8_t extra[65] = { 0 };
+    REFUSED(ERR_TOO_LARGE, tpm_quote(rig->t, &rsa, ALG_SHA256, 1, bytes_of(extra, 65), &attest, &sig, &err));
+    REFUSED(ERR_TOO_LARGE, tpm_quote(rig->t, &rsa, ALG_SHA256, 1, bytes_of(extra, 1), &attest, &small, &err));
+    REFUSED(ERR_NOT_FOUND, tpm_quote(rig->t, &rsa, ALG_SM3, 1, bytes_of(extra, 1), &attest, &sig, &err));
+    REFUSED(ERR_INPUT,
+            tpm_quote(rig->t, &rsa, ALG_SHA256, 1u << 24, bytes_of(extra, 1), &attest, &sig, &err));
+    assert_int_equal(attest.n + sig.n + small.n, 0);
+    tpm_ak_done(rig->t, &rsa);
+    assert_int_equal(handles(rig, TRANSIENT), 0);
+}
+
+static void platform_keys_are_found(void **state)
+{
+    struct rig *rig = rig_of(state);
+    const uint32_t index[] = { GCP_RSA, GCP_ECC };
+    struct buf templates[] = { rsa_template(AK_ATTRIBUTES), ecc_template() };
+    struct tpm_ak ak;
+    REFUSED(ERR_NOT_FOUND, tpm_ak_load(rig->t, TPM_AK_PERSISTENT, AZURE_AK, &ak, &err));
+    REFUSED(ERR_NOT_FOUND, tpm_ak_load(rig->t, TPM_AK_NV_TEMPLATE, GCP_RSA, &ak, &err));
+    REFUSED(ERR_INPUT, tpm_ak_load(rig->t, TPM_AK_PERSISTENT, GCP_RSA, &ak, &err));
+    REFUSED(ERR_INPUT, tpm_ak_load(rig->t, TPM_AK_NV_TEMPLATE, AZURE_AK, &ak, &err));
+    for (size_t i = 0; i < ARRAY_SIZE(index); i++) {
+        AUTO(buf_done) struct buf area = buf_new(1024);
+        OK(tpm_nv_define(rig->t, index[i], templates[i].n + 3 * i, &err)); /* the second with zeros behind */
+        buf_fill(&templates[i], 0, 3 * i);
+        OK(tpm_nv_write(rig->t, index[i], buf_bytes(&templates[i]), &err));
+        OK(tpm_ak_load(rig->t, TPM_AK_NV_TEMPLATE, index[i], &ak, &err));
+        OK(tpm_primary_provision(rig->t, true, buf_bytes(&templates[i]), 0, &area, &err));
+        assert_true(bytes_equal(buf_bytes(&ak.public_area), buf_bytes(&area)));
+        quote_and_check(rig, &ak, ALG_SHA256, TPM_PCRS_ALL, 32);
+        tpm_ak_done(rig->t, &ak);
+        buf_done(&templates[i]);
+    }
+    assert_int_equal(handles(rig, TRANSIENT), 0);
+}
+
+static void foreign_keys_are_refused(void **state)
+{
+    struct rig *rig = rig_of(state);
+    struct tpm_ak ak;
+    AUTO(buf_done) struct buf free_signer = rsa_template(AK_ATTRIBUTES & ~TPM_ATTR_RESTRICTED);
+    AUTO(buf_done) struct buf good = rsa_template(AK_ATTRIBUTES), area = buf_new(4096);
+    OK(tpm_primary_provision(rig->t, false, buf_bytes(&free_signer), AZURE_AK, &area, &err));
+    REFUSED(ERR_DENIED, tpm_ak_load(rig->t, TPM_AK_PERSISTENT, AZURE_AK, &ak, &err));
+    OK(tpm_nv_define(rig->t, GCP_RSA, free_signer.n, &err));
+    OK(tpm_nv_write(rig->t, GCP_RSA, buf_bytes(&free_signer), &err));
+    REFUSED(ERR_DENIED, tpm_ak_load(rig->t, TPM_AK_NV_TEMPLATE, GCP_RSA, &ak, &err));
+    OK(tpm_primary_provision(rig->t, true, buf_bytes(&good), AZURE_AK, &area, &err)); /* replaces it */
+    OK(tpm_ak_load(rig->t, TPM_AK_PERSISTENT, AZURE_AK, &ak, &err));
+    tpm_ak_done(rig->t, &ak);
+    for (size_t n = 0; n < good.n; n++) {
+        AUTO(free_u8) uint8_t *cut = heap_copy(good.p, n);
+        area.n = 0;
+        /* the unique field may be shortened to nothing, but not cut */
+        REFUSED(ERR_INPUT, tpm_primary_provision(rig->t, true, bytes_of(cut, n), 0, &area, &err));
+    }
+    buf_u8(&good, 1);
+    REFUSED(ERR_INPUT, tpm_primary_provision(rig->t, true, buf_bytes(&good), 0, &area, &err));
+    assert_int_equal(handles(rig, TRANSIENT), 0);
+}
+
+static void pcrs_extend_and_reset(void **state)
+{
+    struct rig *rig = rig_of(state);
+    struct tpm_banks banks;
+    struct tpm_pcrs before, after;
+    struct digest add[TPM_BANKS_MAX], expected;
+    OK(tpm_banks_get(rig->t, &banks, &err));
+    bool sha256_there = false, sha384_there = false;
+    for (size_t i = 0; i < banks.n; i++) {
+        OK(digest_of(banks.alg[i], bytes_str("event"), &add[i], &err));
+        sha256_there |= banks.alg[i] == ALG_SHA256;
+        sha384_there |= banks.alg[i] == ALG_SHA384;
+    }
+    assert_true(sha256_there && sha384_there);
+    for (unsigned pcr = 15; pcr <= 23; pcr += 8) {
+        OK(tpm_pcr_extend(rig->t, pcr, add, banks.n, &err));
+        for (size_t i = 0; i < banks.n; i++) {
+            OK(tpm_pcr_read(rig->t, banks.alg[i], 1u << pcr, &after, &err));
+            expected = (struct digest){ .alg = banks.alg[i], .n = (uint8_t)digest_size(banks.alg[i]) };
+            OK(digest_extend(&expected, digest_bytes(&add[i]), &err));
+            assert_memory_equal(after.pcr[pcr].b, expected.b, expected.n);
+        }
+    }
+    OK(tpm_pcr_read(rig->t, ALG_SHA256, TPM_PCRS_ALL, &before, &err));
+    OK(tpm_pcr_reset(rig->t, 23, &err));
+    OK(tpm_pcr_reset(rig->t, 16, &err));
+    REFUSED(ERR_DENIED, tpm_pcr_reset(rig->t, 15, &err));
+    REFUSED(ERR_DENIED, tpm_pcr_reset(rig->t, 17, &err));
+    OK(tpm_pcr_read(rig->t, ALG_SHA256, TPM_PCRS_ALL, &after, &err));
+    assert_true(bytes_zero(digest_bytes(&after.pcr[23])) && after.pcr[23].n == 32);
+    assert_memory_equal(after.pcr[15].b, before.pcr[15].b, 32);
+    const uint8_t ones[32] = { [0 ... 31] = 0xFF };
+    assert_memory_equal(after.pcr[17].b, ones, 32);
+    REFUSED(ERR_NOT_FOUND, tpm_pcr_read(rig->t, ALG_SM3, 1, &after, &err));
+    REFUSED(ERR_INPUT, tpm_pcr_read(rig->t, ALG_SHA256, 1u << 24, &after, &err));
+    REFUSED(ERR_INPUT, tpm_pcr_extend(rig->t, 24, add, 1, &err));
+    REFUSED(ERR_INPUT, tpm_pcr_extend(rig->t, 23, add, 0, &err));
+    add[0].n--;
+    REFUSED(ERR_INPUT, tpm_pcr_extend(rig->t, 23, add, 1, &err));
+}
+
+static void nv_reads_in_chunks(void **state)
+{
+    struct rig *rig = rig_of(state);
+    uint8_t data[2048];
+    AUTO(buf_done) struct buf out = buf_new(4096), small = buf_new(2047);
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i ^ i >> 8);
+    REFUSED(ERR_NOT_FOUND, tpm_nv_size(rig->t, USER_DATA, &size, &err));
+    REFUSED(ERR_NOT_FOUND, tpm_nv_read(rig->t, USER_DATA, &out, &err));
+    REFUSED(ERR_NOT_FOUND, tpm_nv_write(rig->t, USER_DATA, bytes_of(data, 1), &err));
+    REFUSED(ERR_NOT_FOUND, tpm_nv_undefine(rig->t, USER_DATA, &err));
+    REFUSED(ERR_INPUT, tpm_nv_read(rig->t, AZURE_AK, &out, &err));
+    REFUSED(ERR_TOO_LARGE, tpm_nv_define(rig->t, USER_DATA, 2600, &err));
+    REFUSED(ERR_TOO_LARGE, tpm_nv_define(rig->t, USER_DATA, 65536, &err));
+    OK(tpm_nv_define(rig->t, USER_DATA, sizeof(data), &err));
+    REFUSED(ERR_BUSY, tpm_nv_define(rig->t, USER_DATA, sizeof(data), &err));
+    REFUSED(ERR_NOT_FOUND, tpm_nv_read(rig->t, USER_DATA, &out, &err)); /* never written */
+    OK(tpm_nv_write(rig->t, USER_DATA, bytes_of(data, sizeof(data)), &err));
+    OK(tpm_nv_size(rig->t, USER_DATA, &size, &err));
+    assert_int_equal(size, sizeof(data));
+    OK(tpm_nv_read(rig->t, USER_DATA, &out, &err));
+    assert_true(bytes_equal(buf_bytes(&out), bytes_of(data, sizeof(data))));
+    REFUSED(ERR_TOO_LARGE, tpm_nv_read(rig->t, USER_DATA, &small, &err));
+    assert_int_equal(small.n, 0);
+    if (!rig->soft) {
+        write_file(rig, "expected", bytes_of(data, sizeof(data)));
+        assert_int_equal(tpm2_tool(rig->w.tcti, "tpm2_nvread 0x01400002 -C o | cmp - %s/expected", rig->dir),
+                         0);
+    }
+    OK(tpm_nv_undefine(rig->t, USER_DATA, &err));
+    OK(tpm_nv_define(rig->t, USER_DATA, 64, &err));
+    REFUSED(ERR_TOO_LARGE, tpm_nv_write(rig->t, USER_DATA, bytes_of(data, 65), &err));
+    OK(tpm_nv_write(rig->t, USER_DATA, bytes_of(data, 64), &err));
+    OK(tpm_nv_undefine(rig->t, USER_DATA, &err));
+    REFUSED(ERR_NOT_FOUND, tpm_nv_size(rig->t, USER_DATA, &size, &err));
+}
+
+static void five_hundred_quotes_leave_nothing(void **state)
+{
+    struct rig *rig = rig_of(state);
+    struct tpm_ak ak;
+    OK(tpm_ak_load(rig->t, TPM_AK_PRIMARY, 0, &ak, &err));
+    for (int i = 0; i < 500; i++) {
+        AUTO(buf_done) struct buf attest = buf_new(1024), sig = buf_new(1024);
+        OK(tpm_quote(rig->t, &ak, ALG_SHA256, TPM_PCRS_ALL, bytes_of(&i, sizeof(i)), &attest, &sig, &err));
+    }
+    assert_int_equal(handles(rig, TRANSIENT), 1); /* the key itself */
+    tpm_ak_done(rig->t, &ak);
+    assert_int_equal(handles(rig, TRANSIENT), 0);
+    assert_int_equal(handles(rig, LOADED_SESSION) + handles(rig, SAVED_SESSION), 0);
+}
+
+/* What a killed instance leaves: a loaded key, and from other programs objects and sessions. */
+static void leftovers_are_flushed(void **state)
+{
+    struct rig *rig = rig_of(state);
+    struct tpm_ak ak;
+    OK(tpm_ak_load(rig->t, TPM_AK_PRIMARY, 0, &ak, &err));
+    tpm_close(rig->t);
+    buf_done(&ak.public_area);
+    buf_done(&ak.spki);
+    if (!rig->soft) {
+        assert_int_equal(tpm2_tool(rig->w.tcti,
+                                   "cd %s && tpm2_createprimary -Q -C o -c p.ctx && "
+                                   "tpm2_startauthsession -S s.ctx && "
+                                   "test -n \"$(tpm2_getcap handles-transient)\" && "
+                                   "test -n \"$(tpm2_getcap handles-saved-session)\"",
+                                   rig->dir),
+                         0);
+    }
+    assert_true(handles(rig, TRANSIENT) > 0);
+    rig_open(rig);
+    assert_int_equal(handles(rig, TRANSIENT), 0);
+    assert_int_equal(handles(rig, LOADED_SESSION) + handles(rig, SAVED_SESSION), 0);
+    if (!rig->soft)
+        assert_int_equal(tpm2_tool(rig->w.tcti, "test -z \"$(tpm2_getcap handles-transient)\""), 0);
+}
+
+/* The TPM goes away, and comes back as after a reset. */
+static void a_lost_tpm_is_said_at_once(void **state)
+{
+    struct rig *rig = rig_of(state);
+    struct tpm_pcrs pcrs;
+    struct err lost = { 0 };
+    struct tpm *second = NULL;
+    swtpm_kill(&rig->w);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tpm_pcr_read(rig->t, ALG_SHA256, TPM_PCRS_ALL, &pcrs, &lost), -1);
+        assert_int_equal(lost.kind, ERR_UNAVAILABLE);
+        assert_true(tpm_error_is_fatal(&lost));
+    }
+    REFUSED(ERR_UNAVAILABLE, tpm_open(rig->w.tcti, &second, &err));
+    swtpm_start(&rig->w);
+    tpm_close(rig->t);
+    rig_open(rig);
+    OK(tpm_pcr_read(rig->t, ALG_SHA256, TPM_PCRS_ALL, &pcrs, &err));
+}
+
+static void names_that_are_no_tpm(void **state)
+{
+    (void)state;
+    struct tpm *t = NULL;
+    REFUSED(ERR_INPUT, tpm_open("", &t, &err));
+    REFUSED(ERR_INPUT, tpm_open("nonsense", &t, &err));
+    REFUSED(ERR_INPUT, tpm_open("nonsense:path=/x", &t, &err));
+    REFUSED(ERR_UNAVAILABLE, tpm_open("device:/dev/no-such-tpm", &t, &err));
+    REFUSED(ERR_UNAVAILABLE, tpm_open("swtpm:path=/nonexistent/sock", &t, &err));
+    assert_null(t);
+    struct err ours = { 0 };
+    err_set(&ours, ERR_INPUT, TSS2_TCTI_RC_IO_ERROR, "not from a TPM");
+    assert_false(tpm_error_is_fatal(&ours));
+    tpm_close(NULL);
+}
+
+#define BOTH(test)                                                                                           \
+    { #test " (soft)", test, rig_soft, rig_done, NULL },                                                     \
+    {                                                                                                        \
+#test " (swtpm)", test, rig_swtpm, rig_done, NULL                                                    \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(quotes_verify),
+        BOTH(platform_keys_are_found),
+        BOTH(foreign_keys_are_refused),
+        BOTH(pcrs_extend_and_reset),
+        BOTH(nv_reads_in_chunks),
+        BOTH(five_hundred_quotes_leave_nothing),
+        BOTH(leftovers_are_flushed),
+        cmocka_unit_test_setup_teardown(a_lost_tpm_is_said_at_once, rig_swtpm, rig_done),
+        cmocka_unit_test(names_that_are_no_tpm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
