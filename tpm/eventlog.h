@@ -24,16 +24,21 @@ enum tpm_eventlog_kind {
 enum tpm_eventlog_format { EVENTLOG_AGILE, EVENTLOG_SHA1_ONLY, EVENTLOG_JSON };
 
 /** Event types that code decides on; tpm_event_type_name() knows all of them. */
-enum {
-    EV_NO_ACTION = 0x03,
-    EV_SEPARATOR = 0x04,
-    EV_ACTION = 0x05,
-    EV_EVENT_TAG = 0x06,
-    EV_S_CRTM_VERSION = 0x08,
-    EV_IPL = 0x0D,
-    EV_NONHOST_INFO = 0x11,
-    EV_EFI_VARIABLE_BOOT = (int)0x80000002
-};
+#define EV_NO_ACTION                  0x00000003u
+#define EV_SEPARATOR                  0x00000004u
+#define EV_ACTION                     0x00000005u
+#define EV_EVENT_TAG                  0x00000006u
+#define EV_S_CRTM_VERSION             0x00000008u
+#define EV_IPL                        0x0000000Du
+#define EV_NONHOST_INFO               0x00000011u
+#define EV_DSTACK_RUNTIME             0x08000001u
+#define EV_EFI_VARIABLE_DRIVER_CONFIG 0x80000001u
+#define EV_EFI_VARIABLE_BOOT          0x80000002u
+#define EV_EFI_BOOT_APPLICATION       0x80000003u
+#define EV_EFI_GPT_EVENT              0x80000006u
+#define EV_EFI_ACTION                 0x80000007u
+#define EV_EFI_VARIABLE_BOOT2         0x8000000Cu
+#define EV_EFI_VARIABLE_AUTHORITY     0x800000E0u
 
 struct tpm_event {
     size_t offset;        /* of the event in the log; the number of the element in a JSON log */
@@ -110,14 +115,14 @@ int tpm_eventlog_rtmr(const struct tpm_eventlog *log, uint32_t index);
 /** "EV_SEPARATOR" and so on; NULL for a type that nobody defined. */
 const char *tpm_event_type_name(uint32_t type);
 
-/** Whether the digests cover the data, for types whose digest is over the data.
+/** Whether the digests cover the data, for types whose digest is over the data (grub's EV_IPL: over the text
+ * after its prefix; EV_EFI_VARIABLE_BOOT: over the whole structure or the value alone, as firmwares differ).
  *  @return 1 yes for every digest, 0 no, -1 this type's digest is over something else */
 int tpm_event_data_matches(const struct tpm_eventlog *log, const struct tpm_event *event);
 
-/** What the data says, as a new JSON object whose members depend on the type, or JSON null where nothing is
- * known or the data is malformed: a decoded event is a reading aid, never a check. NULL when memory is short.
- */
-json_t *tpm_event_decode(const struct tpm_eventlog *log, const struct tpm_event *event);
+/** What the data says, as a new JSON object whose members depend on the type; JSON null where nothing is
+ * known, the data is malformed or memory is short: a reading aid, never a check. */
+json_t *tpm_event_decode(const struct tpm_event *event);
 
 /** {"spec":text,"banks":{"sha256":{"0":hex,...}},"events":[...]}. Each event: "index" (running number), "pcr"
  * (TPM log), "mr_index" (CCEL) or "imr" (dstack), "type", "type_name" (null if unknown), "digests":{alg:hex},
