@@ -1,4 +1,5 @@
 # Tests that start programs, a real TPM or servers on loopback.
 if(CVM_EMULATOR)
     cvm_test(test_tpm_device SOURCES integration/test_tpm_device.c DEPENDS tpm softtpm LABELS integration)
+    cvm_test(test_soft_tpm SOURCES integration/test_soft_tpm.c DEPENDS tpm softtpm LABELS integration)
 endif()
