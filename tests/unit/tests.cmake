@@ -10,3 +10,5 @@ cvm_test(test_tee_manifest SOURCES unit/test_tee_manifest.c DEPENDS tee LABELS u
 cvm_test(test_tee_signatures SOURCES unit/test_tee_signatures.c DEPENDS tee LABELS unit)
 cvm_test(test_tpm_eventlog SOURCES unit/test_tpm_eventlog.c DEPENDS tpm LABELS unit)
 cvm_test(test_tee_snp SOURCES unit/test_tee_snp.c DEPENDS tee LABELS unit)
+cvm_test(test_tee_tdx SOURCES unit/test_tee_tdx.c DEPENDS tee LABELS unit)
+cvm_test(test_tee_azure_gcp SOURCES unit/test_tee_azure_gcp.c DEPENDS tee LABELS unit)
