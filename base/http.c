@@ -37,6 +37,7 @@ static int on_certificate(X509_STORE_CTX *store, void *arg)
     if (n <= 0)
         return 0;
     sha256(bytes_of(der, (size_t)n), t->out->peer_spki_sha256);
+    sha384(bytes_of(der, (size_t)n), t->out->peer_spki_sha384);
     OPENSSL_free(der);
     t->saw_peer = true;
     if (t->request->pin_sha256) {

@@ -23,6 +23,7 @@ struct http_response {
     unsigned retry_after_s;       /* Retry-After in seconds, 0 if absent */
     struct buf body;              /* owned by the caller: buf_done() */
     uint8_t peer_spki_sha256[32]; /* of the TLS peer, zero over plain HTTP */
+    uint8_t peer_spki_sha384[48];
 };
 
 /** An HTTP client: stateless for the caller, callable from any thread. */

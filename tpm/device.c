@@ -122,7 +122,8 @@ static int open_over(TSS2_TCTI_CONTEXT *tcti, bool flush_sessions, struct tpm **
     struct tpm *t = calloc(1, sizeof(*t));
     if (!t)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a TPM connection");
-    TSS2_RC rc = Esys_Initialize(&t->esys, tcti, NULL);
+    tpm_guard_init(&t->guard, tcti, TPM_ANSWER_MS);
+    TSS2_RC rc = Esys_Initialize(&t->esys, (TSS2_TCTI_CONTEXT *)&t->guard, NULL);
     int failed = rc ? tpm_fail(err, rc, "start ESYS") : 0;
     if (failed || read_banks(t, err) < 0 || read_nv_chunk(t, err) < 0
         || flush_leftovers(t, flush_sessions, err) < 0) {

@@ -3,11 +3,13 @@
 #define CVM_TPM_DEVICE_INTERNAL_H
 
 #include "base/auto.h"
+#include "tpm/device_guard.h"
 #include "tpm/tpm.h"
 
 #include <tss2/tss2_esys.h>
 
 struct tpm {
+    struct tpm_guard guard;
     ESYS_CONTEXT *esys;
     TSS2_TCTI_CONTEXT *tcti; /* ours to finalise, or NULL when the caller owns it */
     uint16_t nv_chunk;       /* TPM_PT_NV_BUFFER_MAX */

@@ -32,7 +32,9 @@ static TSS2_RC receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *respon
     TSS2_RC rc = Tss2_Tcti_Receive(f->below, size, response, timeout);
     if (rc || !response || (f->only && f->only != f->last))
         return rc;
-    *size -= f->cut < *size ? f->cut : *size;
+    size_t cut = f->cut < *size ? f->cut : *size;
+    *size -= cut;
+    memset(response + *size, 0xEE, cut);
     if (f->flip && (f->flip - 1) / 8 < *size)
         response[(f->flip - 1) / 8] ^= (uint8_t)(1u << (f->flip - 1) % 8);
     return rc;

@@ -1,0 +1,78 @@
+#include "cli/target.h"
+
+#include "base/auto.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#define PORT_INTERNAL "7999"
+#define PORT_EXTERNAL "8000"
+
+static bool plain(const char *text)
+{
+    for (; *text; text++)
+        if (!isgraph((unsigned char)*text) || strchr("\"<>\\^`{|}?#@", *text))
+            return false;
+    return true;
+}
+
+static bool is_loopback(const char *host)
+{
+    static const char *const names[] = { "127.0.0.1", "localhost", "::1", "[::1]" };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcasecmp(host, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Splits host and port; an IPv6 address has colons of its own and a port only after brackets. */
+static void split(char *text, const char **host, const char **port)
+{
+    char *bracket = strchr(text, ']'), *colon = strrchr(text, ':');
+    *host = text;
+    *port = NULL;
+    if (bracket ? colon != bracket + 1 : !colon || strchr(text, ':') != colon)
+        return;
+    *colon = '\0';
+    *port = colon + 1;
+}
+
+static int parse_bare(const char *text, struct target *out, struct err *err)
+{
+    char copy[TARGET_MAX];
+    const char *host, *port;
+    snprintf(copy, sizeof(copy), "%s", text);
+    split(copy, &host, &port);
+    bool loopback = is_loopback(host), raw6 = strchr(host, ':') && host[0] != '[';
+    if (!*host || strchr(host, '/') || (port && (!*port || strspn(port, "0123456789") != strlen(port))))
+        return err_set(err, ERR_INPUT, 0, "not a host, a host:port, a URL or unix:/path");
+    out->tls = !loopback || (port && strcmp(port, PORT_EXTERNAL) == 0);
+    if (!port)
+        port = loopback ? PORT_INTERNAL : PORT_EXTERNAL;
+    int n = snprintf(out->base, sizeof(out->base), "%s://%s%s%s:%s", out->tls ? "https" : "http",
+                     raw6 ? "[" : "", host, raw6 ? "]" : "", port);
+    return n > 0 && (size_t)n < sizeof(out->base) ? 0 : err_set(err, ERR_INPUT, 0, "too long");
+}
+
+int target_parse(const char *text, struct target *out, struct err *err)
+{
+    struct target t = { 0 };
+    if (strlen(text) >= TARGET_MAX - 16 || !plain(text))
+        return err_set(err, ERR_INPUT, 0, "not a host, a host:port, a URL or unix:/path");
+    if (strncmp(text, "unix:/", 6) == 0) {
+        strcpy(t.base, "http://localhost");
+        strcpy(t.socket, text + 5);
+    } else if (strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0) {
+        t.tls = strncasecmp(text, "https", 5) == 0;
+        strcpy(t.base, text);
+        for (size_t n = strlen(t.base); n && t.base[n - 1] == '/'; n--)
+            t.base[n - 1] = '\0';
+    } else if (strstr(text, "://")) {
+        return err_set(err, ERR_INPUT, 0, "only http://, https:// and unix:/path are known");
+    } else if (parse_bare(text, &t, err) < 0) {
+        return -1;
+    }
+    *out = t;
+    return 0;
+}

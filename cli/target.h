@@ -1,0 +1,22 @@
+/** cli/target.h: where an agent is, as the user says it. */
+#ifndef CVM_CLI_TARGET_H
+#define CVM_CLI_TARGET_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+
+#define TARGET_MAX 512
+
+struct target {
+    char base[TARGET_MAX];   /* "https://10.0.0.7:8000", without a slash at the end */
+    char socket[TARGET_MAX]; /* Unix socket path, or "" */
+    bool tls;
+};
+
+/** Reads a URL, "unix:/path", or a bare host or address with or without a port: a bare one is https on port
+ * 8000; loopback is http on port 7999 (https where the port given is 8000).
+ *  @return 0, or -1 with ERR_INPUT */
+MUST_USE int target_parse(const char *text, struct target *out, struct err *err);
+
+#endif
