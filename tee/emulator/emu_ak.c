@@ -272,9 +272,12 @@ int azure_ca_load(struct ak_ca *ca, const struct store *s, struct err *err)
 
 static int azure_cert(const struct ak_ca *ca, EVP_PKEY *key, struct buf *der, struct err *err)
 {
+    /* certificatePolicies: SEQUENCE { SEQUENCE { OID 1.3.6.1.4.1.311.108.200.2 } } */
+    static const uint8_t policies[] = { 0x30, 0x0F, 0x30, 0x0D, 0x06, 0x0B, 0x2B, 0x06, 0x01,
+                                        0x04, 0x01, 0x82, 0x37, 0x6C, 0x81, 0x48, 0x02 };
     static const struct cert_extension ext[] = {
         { "keyUsage", "critical,digitalSignature", { 0 } },
-        { "certificatePolicies", "1.3.6.1.4.1.311.108.200.2", { 0 } },
+        { "2.5.29.32", NULL, { policies, sizeof(policies) } },
         { "extendedKeyUsage", "1.3.6.1.4.1.311.10.3.12,2.23.133.8.3", { 0 } },
         { "subjectKeyIdentifier", "hash", { 0 } },
         { "authorityKeyIdentifier", "keyid", { 0 } },
