@@ -17,3 +17,6 @@ if(CVM_EMULATOR)
             ${CMAKE_BINARY_DIR}/bin/cvm-agent ${shape})
     endforeach()
 endif()
+cvm_test(test_sev_guest SOURCES integration/test_sev_guest.c DEPENDS tee LABELS integration)
+cvm_test(test_report_tsm SOURCES integration/test_report_tsm.c support/fuse_tsm.c DEPENDS tee LIBS PkgConfig::FUSE3
+    Threads::Threads LABELS integration)

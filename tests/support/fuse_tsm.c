@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -361,9 +362,7 @@ void fuse_tsm_reset(struct fuse_tsm *f)
 
 void fuse_tsm_unmount(struct fuse_tsm *f)
 {
-    struct stat st;
-    fuse_exit(f->fuse);
-    (void)stat(f->folder, &st); /* one more request wakes the loop */
+    umount2(f->folder, MNT_DETACH); /* with the last reference the connection ends, and with it the loop */
     pthread_join(f->thread, NULL);
     fuse_unmount(f->fuse);
     fuse_destroy(f->fuse);
