@@ -11,9 +11,6 @@
 #define EVENTLOG_SIZE_MAX   (16u << 20)
 #define EVENTLOG_EVENTS_MAX 16384
 
-/** Largest JSON log: reading JSON takes some twenty times its size in memory; real ones have 8 KiB. */
-#define EVENTLOG_JSON_MAX (1u << 20)
-
 /** Hash algorithms in one log; more are refused. */
 #define EVENTLOG_ALGS_MAX TPM_BANKS_MAX
 

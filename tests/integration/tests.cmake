@@ -20,3 +20,10 @@ endif()
 cvm_test(test_sev_guest SOURCES integration/test_sev_guest.c DEPENDS tee LABELS integration)
 cvm_test(test_report_tsm SOURCES integration/test_report_tsm.c support/fuse_tsm.c DEPENDS tee LIBS PkgConfig::FUSE3
     Threads::Threads LABELS integration)
+# The agent's own start, servers and stop over a collector that sleeps instead of asking devices.
+add_executable(agent_over_fake ${CMAKE_SOURCE_DIR}/agent/main.c ${CMAKE_SOURCE_DIR}/agent/machine.c integration/fake_collector.c)
+target_link_libraries(agent_over_fake PRIVATE agent cvm_flags)
+set_target_properties(agent_over_fake PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+add_test(NAME test_server COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server.py
+    ${CMAKE_BINARY_DIR}/bin/agent_over_fake)
+set_tests_properties(test_server PROPERTIES TIMEOUT 120 LABELS integration)

@@ -1,0 +1,293 @@
+/* cvm-agent: starts in the order that needs the fewest rights for the longest time, then accepts connections.
+ */
+#include "agent/config.h"
+#include "agent/journal.h"
+#include "agent/listen.h"
+#include "agent/loop.h"
+#include "agent/machine.h"
+#include "agent/options.h"
+#include "agent/priv_client.h"
+#include "agent/process.h"
+#include "agent/server.h"
+#include "agent/tls.h"
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "policy/trust.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#define TRUST_MAX        (256u << 10)
+#define DRAIN_MS         2000
+#define PRIV_DEADLINE_MS 2000
+
+/* Exit statuses of contract section 1. */
+enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_INPUT = 3, EXIT_ENVIRONMENT = 4 };
+
+struct agent {
+    struct options options;
+    struct settings settings;
+    struct policy policy;
+    struct listeners listeners;
+    struct priv_client priv;
+    struct machine machine;
+    struct buf trust_storage;
+    struct bytes trust[TRUST_ROWS];
+    struct chain_pool pool;
+    struct collector *collector;
+    struct tls_identity tls;
+    struct journal *journal;
+    struct server *server;
+};
+
+static int fail(int status, const char *what, const struct err *err)
+{
+    char text[ERR_TEXT_MAX];
+    fprintf(stderr, "cvm-agent: %s: %s\n", what, err_text(err, text, sizeof(text)));
+    return status;
+}
+
+static int exit_status(const struct err *err)
+{
+    return err->kind == ERR_INPUT || err->kind == ERR_TOO_LARGE ? EXIT_INPUT : EXIT_ENVIRONMENT;
+}
+
+/* The policy: the file that was named must be there, the workload's own may be absent. */
+static int load_policy(struct agent *a, struct err *err)
+{
+    char path[PATH_MAX];
+    if (a->options.config)
+        return policy_load(a->options.config, &a->policy, err);
+    if (path_set(path, sizeof(path), err, "%s/config/cvm_agent/cvm_agent_policy.json", a->options.workload)
+        < 0)
+        return -1;
+    if (access(path, F_OK) < 0)
+        return 0;
+    return policy_load(path, &a->policy, err) < 0 ? err_while(err, "cvm_agent_policy.json") : 0;
+}
+
+static void log_ignored(const struct policy *policy)
+{
+    for (size_t i = 0; i < policy->ignored_count; i++)
+        log_event(LOG_LEVEL_WARNING, "policy-ignored", "key", policy->ignored[i], "note",
+                  "this build does not act on it", NULL);
+}
+
+static int load_configuration(struct agent *a)
+{
+    struct err err = { 0 };
+    if (settings_load(a->options.etc, &a->settings, &err) < 0)
+        return fail(EXIT_INPUT, "agent.json", &err);
+    if (a->options.level_given)
+        a->settings.level = a->options.level;
+    log_setup(a->settings.level);
+    if (load_policy(a, &err) < 0)
+        return fail(EXIT_INPUT, a->options.config ? a->options.config : "policy", &err);
+    log_ignored(&a->policy);
+    if (!a->options.emulate)
+        a->options.emulate = a->policy.emulate;
+    if (a->options.emulate && !machine_can_emulate()) {
+        err_set(&err, ERR_INPUT, 0, "this build has no emulator: remove --emulate or emulation_mode");
+        return fail(EXIT_USAGE, "start", &err);
+    }
+    return EXIT_OK;
+}
+
+/* The privileged helper: the socket that systemd offers, else our own child if we are root or emulate. */
+static void start_priv(struct agent *a)
+{
+    struct err err = { 0 };
+    struct priv_message reply;
+    pid_t pid;
+    a->priv.fd = -1;
+    int rc = a->options.emulate ? -1 : priv_connect(a->options.priv, &a->priv, &err);
+    if (rc < 0 && geteuid() != 0 && !a->options.emulate) {
+        log_event(LOG_LEVEL_INFO, "priv", "state", "none", "note",
+                  "ordinary user without cvm-agent-priv: no firewall, livepatch, containers, maintenance",
+                  NULL);
+        return;
+    }
+    if (rc < 0)
+        rc = process_start_priv(&pid, &a->priv.fd, &err);
+    if (rc == 0)
+        rc = priv_call(&a->priv, PRIV_PING, bytes_of(NULL, 0), PRIV_DEADLINE_MS, &reply, &err);
+    if (rc < 0)
+        log_err(LOG_LEVEL_WARNING, "priv", &err);
+}
+
+static int open_sockets(struct agent *a)
+{
+    struct err err = { 0 }, why = { 0 };
+    bool optional =
+        a->options.emulate && !a->options.socket_given; /* a second one on a developer's machine */
+    if (listeners_open(&a->options, optional, &a->listeners, &why, &err) < 0)
+        return fail(EXIT_ENVIRONMENT, "start", &err);
+    if (a->listeners.socket < 0)
+        log_err(LOG_LEVEL_WARNING, "no-socket", &why);
+    return EXIT_OK;
+}
+
+static int drop_privileges(struct agent *a)
+{
+    struct err err = { 0 };
+    bool dropped;
+    (void)a;
+    if (process_drop_root(&dropped, &err) < 0)
+        return fail(EXIT_ENVIRONMENT, "start", &err);
+    if (!dropped && geteuid() == 0)
+        log_event(LOG_LEVEL_WARNING, "no-user", "note",
+                  "running as root: there is no user " AGENT_USER ", create it to run without privileges",
+                  NULL);
+    return EXIT_OK;
+}
+
+static int open_collector(struct agent *a, struct err *err)
+{
+    char cache[PATH_MAX];
+    struct err no_cache = { 0 };
+    if (path_set(cache, sizeof(cache), err, "%s/cache", a->options.state) < 0
+        || trust_der(&a->trust_storage, a->trust, err) < 0)
+        return -1;
+    a->pool = (struct chain_pool){ a->trust, TRUST_ROWS };
+    bool cached = dir_make(a->options.state, 0700, &no_cache) == 0 && dir_make(cache, 0700, &no_cache) == 0;
+    if (!cached)
+        log_err(LOG_LEVEL_WARNING, "no-cache", &no_cache);
+    if (machine_open(&a->options, &a->machine, err) < 0)
+        return -1;
+    const struct collector_options options = {
+        .lower = &a->machine.lower,
+        .cache_dir = cached ? cache : NULL,
+        .pool = &a->pool,
+        .queue = 128,
+        .queue_outside = 64,
+    };
+    return collector_new(&options, &a->collector, err);
+}
+
+static int open_server(struct agent *a, struct err *err)
+{
+    bool locked;
+    if (tls_identity_new(&a->tls, &locked, err) < 0)
+        return -1;
+    if (!locked)
+        log_event(LOG_LEVEL_WARNING, "mlock", "note", "the TLS key may be paged out: raise RLIMIT_MEMLOCK",
+                  NULL);
+    struct err no_journal = { 0 };
+    if (journal_open(a->collector, a->options.state, buf_bytes(&a->tls.spki), &a->journal, &no_journal) < 0)
+        log_err(LOG_LEVEL_ERROR, "journal", &no_journal);
+    else
+        log_event(LOG_LEVEL_INFO, "journal", "verdict", journal_verdict(a->journal), NULL);
+    const struct server_options options = {
+        .collector = a->collector,
+        .journal = a->journal,
+        .tls = &a->tls,
+        .emulated = a->machine.lower.emulated,
+        .limits = a->settings.limits,
+    };
+    int rc = server_new(&options, &a->server, err);
+    tls_forget_key(&a->tls);
+    return rc;
+}
+
+static int start(struct agent *a)
+{
+    struct err err = { 0 };
+    int status = open_sockets(a);
+    if (status == EXIT_OK) {
+        start_priv(a);
+        status = drop_privileges(a);
+    }
+    if (status != EXIT_OK)
+        return status;
+    loop_block_signals(); /* before threads exist: they inherit it */
+    if (open_collector(a, &err) < 0)
+        return fail(exit_status(&err) == EXIT_INPUT && a->options.emulate ? EXIT_USAGE : EXIT_ENVIRONMENT,
+                    "start", &err);
+    if (open_server(a, &err) < 0)
+        return fail(EXIT_ENVIRONMENT, "start", &err);
+    return EXIT_OK;
+}
+
+static void announce(const struct agent *a)
+{
+    const struct shape *shape = collector_shape(a->collector);
+    log_event(LOG_LEVEL_INFO, "started", "version", CVM_VERSION, "shape", shape->name, "tpm",
+              collector_tpm_kind(a->collector), "emulated", a->machine.lower.emulated ? "true" : "false",
+              NULL);
+    log_event(LOG_LEVEL_INFO, "listening", "internal", a->listeners.internal_text, "external",
+              a->listeners.external_text, "socket", a->listeners.socket < 0 ? NULL : a->listeners.socket_path,
+              NULL);
+    sd_notifyf(0, "READY=1\nSTATUS=attesting %s on %s and %s", shape->name, a->listeners.internal_text,
+               a->listeners.external_text);
+}
+
+/* SIGHUP: level and limits. A file that cannot be used changes nothing. */
+static void reload(void *arg)
+{
+    struct agent *a = arg;
+    struct settings settings;
+    struct err err = { 0 };
+    if (settings_load(a->options.etc, &settings, &err) < 0) {
+        log_err(LOG_LEVEL_ERROR, "reload", &err);
+        return;
+    }
+    if (a->options.level_given)
+        settings.level = a->options.level;
+    a->settings = settings;
+    log_setup(settings.level);
+    server_set_limits(a->server, &settings.limits);
+    log_event(LOG_LEVEL_INFO, "reloaded", NULL);
+}
+
+/* Every member may still be empty. */
+static void stop(struct agent *a)
+{
+    listeners_close(&a->listeners);
+    if (a->server)
+        server_drain(a->server, DRAIN_MS);
+    collector_free(a->collector);
+    server_free(a->server);
+    journal_close(a->journal);
+    tls_identity_done(&a->tls);
+    machine_close(&a->machine);
+    buf_done(&a->trust_storage);
+    close_fd(&a->priv.fd);
+}
+
+static int run(struct agent *a)
+{
+    int status = start(a);
+    if (status == EXIT_OK) {
+        const struct loop loop = { a->server, &a->listeners, reload, a };
+        announce(a);
+        const char *why = loop_run(&loop);
+        sd_notify(0, "STOPPING=1");
+        log_event(LOG_LEVEL_INFO, "stopping", "signal", why, NULL);
+    }
+    stop(a);
+    if (status == EXIT_OK)
+        log_event(LOG_LEVEL_INFO, "stopped", NULL);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct agent a = { .trust_storage = buf_new(TRUST_MAX),
+                       .listeners = { .internal = -1, .external = -1, .socket = -1 },
+                       .priv = { .fd = -1 } };
+    struct err err = { 0 };
+    process_harden();
+    if (options_parse(argc, argv, &a.options, &err) < 0)
+        return fail(EXIT_USAGE, "usage (see --help)", &err);
+    if (a.options.help || a.options.version) {
+        fputs(a.options.help ? options_help() : "cvm-agent " CVM_VERSION "\n", stdout);
+        return fflush(stdout) == 0 ? EXIT_OK : EXIT_ENVIRONMENT;
+    }
+    log_setup(a.options.level);
+    int status = load_configuration(&a);
+    return status == EXIT_OK ? run(&a) : status;
+}

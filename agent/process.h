@@ -1,0 +1,30 @@
+/** agent/process.h: what the process gives up, and its privileged child. */
+#ifndef CVM_AGENT_PROCESS_H
+#define CVM_AGENT_PROCESS_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/** The user that the agent runs as when it was started by root. */
+#define AGENT_USER "cvm-agent"
+
+/** No core dumps, no debugger of the same user, no new privileges through exec, few malloc arenas, SIGPIPE
+ * ignored, and descriptors enough for the connections. */
+void process_harden(void);
+
+/** Gives every capability up, in this thread: also out of the bounding set where allowed. */
+void process_drop_capabilities(void);
+
+/** As root: becomes AGENT_USER (with group tss, which has the TPM), without capabilities.
+ *  @param dropped  false when we are not root, or when there is no such user
+ *  @return 0, or -1 with ERR_IO: there is such a user but becoming it failed */
+MUST_USE int process_drop_root(bool *dropped, struct err *err);
+
+/** Starts cvm-agent-priv, which lies beside this program, with one end of a socket pair.
+ *  @param fd  our end
+ *  @return 0, or -1 with ERR_NOT_FOUND (no such program) or ERR_IO */
+MUST_USE int process_start_priv(pid_t *pid, int *fd, struct err *err);
+
+#endif

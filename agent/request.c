@@ -1,0 +1,217 @@
+#include "agent/request.h"
+
+#include "agent/routes.h"
+#include "agent/server.h"
+#include "base/auto.h"
+#include "base/json.h"
+
+#include <strings.h>
+#include <time.h>
+
+static const unsigned statuses[ERR_KINDS] = {
+    [ERR_NONE] = 200,        [ERR_INPUT] = 400, [ERR_UNAUTHENTICATED] = 401, [ERR_DENIED] = 403,
+    [ERR_NOT_FOUND] = 404,   [ERR_BUSY] = 409,  [ERR_LIMITED] = 429,         [ERR_TOO_LARGE] = 413,
+    [ERR_UNAVAILABLE] = 503, [ERR_IO] = 500,
+};
+
+unsigned status_of(enum err_kind kind)
+{
+    return kind < ERR_KINDS ? statuses[kind] : 500;
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+struct request *request_new(struct server *s, struct MHD_Connection *connection, const char *raw_target)
+{
+    struct request *r = calloc(1, sizeof(*r));
+    if (!r || !(r->raw = strdup(raw_target))) {
+        free(r);
+        return NULL;
+    }
+    r->end = raw_target + strlen(raw_target);
+    r->server = s;
+    r->connection = connection;
+    r->began_us = now_us();
+    r->body = buf_new(0);
+    r->nonce = buf_new(NONCE_MAX);
+    r->target = (struct target){ bytes_of(NULL, 0), bytes_of(NULL, 0), bytes_of(NULL, 0) };
+    return r;
+}
+
+void request_free(struct request *r)
+{
+    if (!r)
+        return;
+    evidence_free(r->evidence);
+    buf_done(&r->body);
+    buf_done(&r->nonce);
+    free(r->raw);
+    free(r);
+}
+
+/* Contract section 2: inside, the Host header is a loopback literal or absent. A page that a browser in the
+ * guest shows could else reach us through a name that it resolves to 127.0.0.1. */
+struct host_check {
+    bool ok;
+};
+
+static enum MHD_Result check_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct host_check *check = cls;
+    (void)kind;
+    if (!strcasecmp(key, MHD_HTTP_HEADER_HOST))
+        check->ok = check->ok && host_is_loopback(bytes_str(value));
+    return MHD_YES;
+}
+
+static int check_host(struct request *r, struct err *err)
+{
+    struct host_check check = { r->target.authority.n == 0 || host_is_loopback(r->target.authority) };
+    if (r->port == PORT_EXTERNAL)
+        return 0;
+    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, check_header, &check);
+    if (!check.ok)
+        return err_set(err, ERR_DENIED, 0,
+                       "the Host header is not a loopback address: ask 127.0.0.1, [::1] or localhost");
+    return 0;
+}
+
+static int check_query(struct request *r, struct err *err)
+{
+    if (query_parse(r->target.query, &r->query, err) < 0)
+        return -1;
+    for (size_t i = 0; i < r->query.n; i++) {
+        bool known = false;
+        for (const char *const *p = r->route->parameters; *p; p++)
+            known = known || !strcmp(*p, r->query.pair[i].name);
+        if (!known)
+            return err_set(err, ERR_INPUT, 0,
+                           "unknown query parameter \"%s\": see /openapi.json for those of %s",
+                           r->query.pair[i].name, r->route->path);
+    }
+    return 0;
+}
+
+static const char *header(const struct request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+bool request_has_body(const struct request *r)
+{
+    const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) || (length && strtoull(length, NULL, 10) > 0);
+}
+
+static int check_body(struct request *r, struct err *err)
+{
+    const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *coding = header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    size_t max = r->route->body_max;
+    if (length && strtoull(length, NULL, 10) > max)
+        return err_set(err, ERR_TOO_LARGE, 0, "the body of %.20s bytes is too long: %s takes %zu at most",
+                       length, r->route->path, max);
+    if (coding && max == 0)
+        return err_set(err, ERR_TOO_LARGE, 0, "%s takes no body: send none", r->route->path);
+    r->body.max = max;
+    return 0;
+}
+
+static int check_rate(struct request *r, struct err *err)
+{
+    if (!r->route->evidence || r->port != PORT_EXTERNAL)
+        return 0;
+    if (!server_rate_take(r->server, &r->who, &r->retry_after_s))
+        return err_set(err, ERR_LIMITED, 0, "too many requests from this address: try again in %u s",
+                       r->retry_after_s);
+    return 0;
+}
+
+/* The library hands the target over as a string. If the version does not follow its terminator, a NUL has cut
+ * it (or blanks that do not belong there have been skipped). */
+static int check_whole(const struct request *r, const char *version, struct err *err)
+{
+    if (version != r->end + 1)
+        return err_set(err, ERR_INPUT, 0,
+                       "the request line is malformed: want METHOD TARGET VERSION, no NUL bytes");
+    return 0;
+}
+
+static int route_checked(struct request *r, const char *method, struct err *err)
+{
+    if (target_parse(bytes_str(r->raw), &r->target, err) < 0 || check_host(r, err) < 0)
+        return -1;
+    r->route = route_find(method, r->target.path, r->port, &r->segment, &r->allow, err);
+    if (!r->route || check_body(r, err) < 0 || check_query(r, err) < 0)
+        return -1;
+    if (r->route->prepare && r->route->prepare(r, err) < 0)
+        return -1;
+    return check_rate(r, err);
+}
+
+void request_route(struct request *r, const char *method, const char *version)
+{
+    r->routed = true;
+    r->failed = check_whole(r, version, &r->err) < 0 || route_checked(r, method, &r->err) < 0;
+}
+
+void request_resume(struct request *r)
+{
+    MHD_resume_connection(r->connection);
+}
+
+static void put_error(const struct err *err, struct buf *out)
+{
+    char text[ERR_TEXT_MAX];
+    buf_str(out, "{\"error\":");
+    json_put_string(out, bytes_str(err_text(err, text, sizeof(text))));
+    buf_str(out, "}\n");
+}
+
+static void add_headers(struct request *r, struct MHD_Response *response, bool error)
+{
+    char seconds[16];
+    const char *type = !error && r->route->type ? r->route->type : "application/json";
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (r->allow)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow);
+    if (r->status == 429) {
+        snprintf(seconds, sizeof(seconds), "%u", r->retry_after_s ? r->retry_after_s : 1);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    if (server_is_draining(r->server))
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+}
+
+enum MHD_Result request_answer(struct request *r)
+{
+    AUTO(buf_done) struct buf out = buf_new(ANSWER_MAX);
+    bool error =
+        r->failed || r->route->answer(r, &out, &r->err) < 0 || buf_check(&out, "answer", &r->err) < 0;
+    if (error) {
+        buf_done(&out);
+        out = buf_new(ERR_TEXT_MAX * 8);
+        put_error(&r->err, &out);
+    }
+    r->status = error ? status_of(r->err.kind) : 200;
+    if (error && r->allow)
+        r->status = 405;
+    struct MHD_Response *response = MHD_create_response_from_buffer(out.n, out.p, MHD_RESPMEM_MUST_FREE);
+    if (!response)
+        return MHD_NO;
+    out = buf_new(0); /* the response owns the bytes now */
+    add_headers(r, response, error);
+    enum MHD_Result queued = MHD_queue_response(r->connection, r->status, response);
+    MHD_destroy_response(response);
+    if (!r->counted)
+        server_count(r->server, r, now_us() - r->began_us);
+    r->counted = true;
+    return queued;
+}

@@ -1,0 +1,89 @@
+/** agent/request.h: one HTTP request from its target to its answer, and the rows of the route table.
+ *  A request runs on the server's event thread. What takes time runs elsewhere: the connection is suspended,
+ * and the request resumed when the work is done, so no event thread ever waits for a device. */
+#ifndef CVM_AGENT_REQUEST_H
+#define CVM_AGENT_REQUEST_H
+
+#include "agent/limits.h"
+#include "agent/target.h"
+#include "evidence/collect.h"
+
+#include <microhttpd.h>
+
+/** Where a request came in; also a bit in a route's set of ports. */
+enum port { PORT_INTERNAL = 1, PORT_SOCKET = 2, PORT_EXTERNAL = 4 };
+#define PORTS_INSIDE (PORT_INTERNAL | PORT_SOCKET)
+#define PORTS_ALL    (PORTS_INSIDE | PORT_EXTERNAL)
+
+struct server;
+struct request;
+
+/** Query parameters of a route end with NULL. */
+#define ROUTE_PARAMETERS_MAX 4
+
+/** A row of the route table. Functions return 0, or -1 with the error that is the answer. */
+struct route {
+    const char *method; /* GET answers HEAD too */
+    const char *path;   /* "/name" or "/name/{segment}", as in openapi.json */
+    unsigned ports;
+    bool evidence;    /* takes a token from an outside address's bucket */
+    size_t body_max;  /* a longer body is 413, unread */
+    const char *type; /* Content-Type; NULL: application/json */
+    const char *parameters[ROUTE_PARAMETERS_MAX + 1];
+    int (*prepare)(struct request *r, struct err *err); /* reads path segment and query; may be NULL */
+    int (*begin)(struct request *r,
+                 struct err *err); /* starts work that ends in request_resume(); may be NULL */
+    int (*answer)(struct request *r, struct buf *out, struct err *err);
+};
+
+struct request {
+    struct server *server;
+    struct MHD_Connection *connection;
+    const struct route *route; /* NULL until matched */
+    const char *allow;         /* Allow header of a 405 */
+    enum port port;
+    struct address who; /* of an outside peer */
+    char *raw;          /* request target as received */
+    const char *end;    /* of the target in the library's buffer; only compared */
+    struct target target;
+    struct bytes segment;
+    struct query query;
+    struct buf body;
+    struct collect_request collect; /* views into nonce */
+    struct buf nonce;
+    uint32_t pcrs;
+    bool all_pcrs;
+    struct evidence *evidence;
+    bool routed, begun, failed, counted;
+    unsigned status, retry_after_s;
+    uint64_t began_us;
+    struct err err;
+};
+
+/** Largest answer: a document with the largest logs. */
+#define ANSWER_MAX (64u << 20)
+
+/** Begins a request when its first line has come in. @return NULL when memory is short */
+struct request *request_new(struct server *s, struct MHD_Connection *connection, const char *raw_target);
+
+/** Frees a request and what it holds. NULL is fine. */
+void request_free(struct request *r);
+
+/** Finds the route and checks everything that needs no body; failures are kept for request_answer().
+ *  @param version  the library's text after the target, in the same buffer */
+void request_route(struct request *r, const char *method, const char *version);
+
+/** True if the head announces a body. */
+bool request_has_body(const struct request *r);
+
+/** Continues a suspended request, from any thread; the last use of r there. */
+void request_resume(struct request *r);
+
+/** Makes and queues the answer: what the route's answer function gives, or the error as
+ * {"error":"..."} with its status. */
+enum MHD_Result request_answer(struct request *r);
+
+/** The status of an error kind: the only place where errors become HTTP. */
+unsigned status_of(enum err_kind kind);
+
+#endif

@@ -1,0 +1,62 @@
+/** agent/server.h: the HTTP servers: plain inside (loopback TCP and Unix socket), TLS outside, one event
+ * thread each. The main thread accepts connections, so that limits and deadlines are ours, and hands them
+ * over. */
+#ifndef CVM_AGENT_SERVER_H
+#define CVM_AGENT_SERVER_H
+
+#include "agent/journal.h"
+#include "agent/request.h"
+#include "agent/tls.h"
+
+struct server_options {
+    struct collector *collector;
+    struct journal *journal;        /* NULL: none could be opened */
+    const struct tls_identity *tls; /* its key is read during server_new() only */
+    bool emulated;
+    struct limits limits;
+};
+
+/** Starts the event threads; nothing is accepted yet. */
+MUST_USE int server_new(const struct server_options *options, struct server **out, struct err *err);
+
+/** Accepts what waits on a listening socket, within the limits. @return 0, or -1 with ERR_IO: no descriptors
+ * left, wait a moment */
+MUST_USE int server_accept(struct server *s, int listener, enum port port, struct err *err);
+
+/** Ends connections over their deadline. @return how many are open */
+unsigned server_expire(struct server *s);
+
+/** New limits, from the next connection and request on. */
+void server_set_limits(struct server *s, const struct limits *limits);
+
+/** Waits until no request is being answered, at most max_ms, then takes the collector away: requests that
+ * still wait get 503. The caller frees the collector between this and server_free(). */
+void server_drain(struct server *s, unsigned max_ms);
+
+/** Stops the threads and closes all connections; no request may wait for the collector any more. NULL is
+ * fine. */
+void server_free(struct server *s);
+
+/* ---- for requests ---- */
+
+/** The collector, or NULL when it has been taken away. Unless NULL, server_collector_put() must follow soon.
+ */
+struct collector *server_collector_get(struct server *s);
+void server_collector_put(struct server *s);
+
+/** The journal's events as JSON on the heap, or NULL when there is none. */
+char *server_journal(struct server *s);
+
+bool server_rate_take(struct server *s, const struct address *who, unsigned *retry_after_s);
+bool server_is_draining(struct server *s);
+bool server_emulated(const struct server *s);
+enum cloud_type server_cloud(const struct server *s);
+const char *server_spki_sha256(const struct server *s); /* hex */
+
+/** Counts an answered request for /metrics. */
+void server_count(struct server *s, const struct request *r, uint64_t took_us);
+
+/** Appends the text of /metrics. */
+void server_metrics_put(struct server *s, struct buf *out);
+
+#endif
