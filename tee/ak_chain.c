@@ -202,7 +202,8 @@ static int fetch_issuer(const struct vek_store *s, X509 *child, X509 **out, unsi
     if (!issuer_url(child, url))
         return err_set(err, ERR_NOT_FOUND, 0,
                        "a certificate above the AK names no http address of its issuer");
-    if (store_get(s, url, &body, retry_after_s, err) < 0 || x509_parse(buf_bytes(&body), &issuer, err) < 0)
+    if (vek_store_download(s, url, &body, retry_after_s, err) < 0
+        || x509_parse(buf_bytes(&body), &issuer, err) < 0)
         return err_while(err, "fetch an issuer's certificate");
     if (!cert_signed_by(child, issuer))
         return err_set(err, ERR_IO, 0, "%.120s gave a certificate that does not sign the one below", url);

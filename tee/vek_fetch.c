@@ -60,8 +60,8 @@ bool chain_find(const struct vek_store *s, const struct vek_key *key, X509 *vek,
 
 /* ---- KDS ---- */
 
-int store_get(const struct vek_store *s, const char *url, struct buf *body, unsigned *retry_after_s,
-              struct err *err)
+int vek_store_download(const struct vek_store *s, const char *url, struct buf *body, unsigned *retry_after_s,
+                       struct err *err)
 {
     AUTO(http_response_done) struct http_response r = { 0 };
     struct http_request q = {
@@ -103,7 +103,7 @@ static int kds_leaf(const struct vek_store *s, const struct vek_key *key, X509 *
         AUTO(buf_done) struct buf body = buf_new(STORE_FILE_MAX);
         if (leaf_url(s, key, key->product[i], url, sizeof(url), err) < 0)
             return -1;
-        rc = store_get(s, url, &body, retry_after_s, err);
+        rc = vek_store_download(s, url, &body, retry_after_s, err);
         if (rc < 0 && err->kind == ERR_NOT_FOUND)
             continue; /* perhaps the other product's chip */
         if (rc < 0)
@@ -126,7 +126,7 @@ static int kds_chain(const struct vek_store *s, const struct vek_key *key, X509 
         if (path_set(url, sizeof(url), err, "%s/%s/v1/%s/cert_chain", s->l->kds_url,
                      snp_signing_key_name(key->signing_key), snp_product_name(key->product[i]))
                 < 0
-            || store_get(s, url, &body, retry_after_s, err) < 0)
+            || vek_store_download(s, url, &body, retry_after_s, err) < 0)
             return -1;
         int n = x509_parse_chain(buf_bytes(&body), chain, VEK_CHAIN_CERTS, err);
         if (n == VEK_CHAIN_CERTS && signs(vek, chain))

@@ -94,8 +94,8 @@ bool chain_find(const struct vek_store *s, const struct vek_key *key, X509 *vek,
 MUST_USE int certs_fill(X509 *vek, X509 *const *chain, struct vek_certs *out, struct err *err);
 
 /** One GET in the background. Statuses other than 200 are failures; 404 is ERR_NOT_FOUND. */
-MUST_USE int store_get(const struct vek_store *s, const char *url, struct buf *body, unsigned *retry_after_s,
-                       struct err *err);
+MUST_USE int vek_store_download(const struct vek_store *s, const char *url, struct buf *body,
+                                unsigned *retry_after_s, struct err *err);
 
 static inline void certs_drop(X509 **certs, size_t n)
 {
