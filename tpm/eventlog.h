@@ -11,6 +11,9 @@
 #define EVENTLOG_SIZE_MAX   (16u << 20)
 #define EVENTLOG_EVENTS_MAX 16384
 
+/** Largest JSON log: reading JSON takes some twenty times its size in memory; real ones have 8 KiB. */
+#define EVENTLOG_JSON_MAX (1u << 20)
+
 /** Hash algorithms in one log; more are refused. */
 #define EVENTLOG_ALGS_MAX TPM_BANKS_MAX
 
@@ -105,6 +108,12 @@ bool tpm_event_digest(const struct tpm_eventlog *log, const struct tpm_event *ev
  * sets where PCR 0 starts. Banks whose hash we do not have are left out.
  *  @return 0, or -1: ERR_INPUT (StartupLocality after PCR 0 was extended), ERR_IO (libcrypto) */
 MUST_USE int tpm_eventlog_replay(const struct tpm_eventlog *log, struct tpm_replay *out, struct err *err);
+
+/** Looks for events that play a separator or hide one: a separator ends what the firmware vouches for in its
+ * PCR, so an event with a separator's digest and another type (or a separator whose digest is over something
+ * else) makes the events around it look like what they are not.
+ *  @return 0, or -1 with ERR_DENIED and the offset of the event */
+MUST_USE int tpm_eventlog_check_separators(const struct tpm_eventlog *log, struct err *err);
 
 /** The values of one bank, or NULL if the log does not have it. */
 const struct tpm_pcrs *tpm_replay_bank(const struct tpm_replay *replay, uint16_t alg);

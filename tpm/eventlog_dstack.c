@@ -113,7 +113,7 @@ int eventlog_read_dstack(struct bytes text, struct tpm_eventlog *log, struct err
     AUTO(json_drop) json_t *list = NULL;
     const json_t *event;
     size_t i, cap = 0;
-    if (json_parse(text, EVENTLOG_SIZE_MAX, &list, err) < 0)
+    if (json_parse(text, EVENTLOG_JSON_MAX, &list, err) < 0)
         return -1;
     if (!json_is_array(list))
         return err_set(err, ERR_INPUT, 0, "not a JSON list of events");

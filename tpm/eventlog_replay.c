@@ -70,6 +70,63 @@ int tpm_eventlog_replay(const struct tpm_eventlog *log, struct tpm_replay *out, 
     return 0;
 }
 
+/* Values of EV_SEPARATOR: boot goes on (either), an error came before (PFP 1.05, 10.4.1), and the one that
+ * Windows ends its own log with. */
+static const char separators[][4] = {
+    { 0 }, { '\xFF', '\xFF', '\xFF', '\xFF' }, { 1 }, { 'W', 'B', 'C', 'L' }
+};
+
+struct separator_digests {
+    size_t n;
+    struct digest of[EVENTLOG_ALGS_MAX][ARRAY_SIZE(separators)];
+};
+
+static int make_separators(const struct tpm_eventlog *log, struct separator_digests *out, struct err *err)
+{
+    out->n = 0;
+    for (size_t i = 0; i < log->alg_count; i++) {
+        if (!digest_size(log->algs[i].alg))
+            continue;
+        for (size_t k = 0; k < ARRAY_SIZE(separators); k++)
+            if (digest_of(log->algs[i].alg, bytes_of(separators[k], 4), &out->of[out->n][k], err) < 0)
+                return -1;
+        out->n++;
+    }
+    return 0;
+}
+
+static bool is_separator_digest(const struct separator_digests *known, const struct tpm_event_digest *d)
+{
+    for (size_t i = 0; i < known->n; i++)
+        for (size_t k = 0; k < ARRAY_SIZE(separators); k++)
+            if (known->of[i][k].alg == d->alg && bytes_equal(digest_bytes(&known->of[i][k]), d->value))
+                return true;
+    return false;
+}
+
+int tpm_eventlog_check_separators(const struct tpm_eventlog *log, struct err *err)
+{
+    struct separator_digests known;
+    struct tpm_event_digest digests[EVENTLOG_ALGS_MAX];
+    if (make_separators(log, &known, err) < 0)
+        return err_while(err, "check separators");
+    for (size_t i = 0; i < log->count; i++) {
+        const struct tpm_event *e = &log->events[i];
+        size_t n = e->type == EV_NO_ACTION ? 0 : tpm_event_digests(log, e, digests);
+        for (size_t k = 0; k < n; k++) {
+            if (!digest_size(digests[k].alg)
+                || is_separator_digest(&known, &digests[k]) == (e->type == EV_SEPARATOR))
+                continue;
+            if (e->type == EV_EFI_VARIABLE_BOOT && tpm_event_data_matches(log, e) == 1)
+                break; /* a boot order of 1, 0 is measured by its value, which reads 01 00 00 00 */
+            return err_set(err, ERR_DENIED, 0, "event at offset %zu: %s", e->offset,
+                           e->type == EV_SEPARATOR ? "a separator whose digest is none of a separator"
+                                                   : "a separator's digest under another type");
+        }
+    }
+    return 0;
+}
+
 const struct tpm_pcrs *tpm_replay_bank(const struct tpm_replay *replay, uint16_t alg)
 {
     for (size_t k = 0; k < replay->n; k++)

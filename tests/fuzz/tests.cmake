@@ -1,4 +1,12 @@
 #Fuzz targets, one line each.Seeds are files or folders below the evidence folder or tests / data.
+cvm_fuzz(fuzz_tpm_attest DEPENDS tpm SEEDS azure-snp/milan-v2-report-vtpm/tpm_quote.msg gcp-snp/vtpm-33-byte-nonce/tpm_quote.msg
+    gcp-vtpm/gce-cos-85-nonce9009/quote_sha1.msg)
+cvm_fuzz(fuzz_tpm_signature DEPENDS tpm SEEDS gcp-snp/vtpm-33-byte-nonce/tpm_quote.sig
+    gcp-vtpm/gce-cos-85-nonce9009/quote_sha256.sig)
+cvm_fuzz(fuzz_tpm_public DEPENDS tpm SEEDS gcp-vtpm/gce-cos-85-nonce9009/ak_pub.tpmt tpm/ak_p256.tpmt)
+cvm_fuzz(fuzz_tpm_pcrs DEPENDS tpm SEEDS gcp-vtpm/gce-cos-85-nonce9009/pcrs_sha1.json gcp-snp/vtpm-33-byte-nonce/pcrs.json)
+cvm_fuzz(fuzz_tpm_eventlog DEPENDS tpm SEEDS eventlog-ccel/dstack-sample eventlog-ccel/go-eventlog-unpadded/ccel.bin
+    eventlog-tpm/dstack-vtpm/eventlog.bin tdx/v4-90c06f-dstack-eventlog/event_log.json tpm/log_sha1.bin)
 cvm_fuzz(fuzz_snp_report DEPENDS tee SEEDS snp/genoa-v5-model-a0/report.bin snp/milan-v2-vlek-aws/report.bin
     snp/milan-v3-oak/report.bin snp/turin-v5-oak/report.bin)
 cvm_fuzz(fuzz_cert_table DEPENDS tee SEEDS snp/genoa-v3-tsm-certtable/auxblob.bin)

@@ -85,6 +85,7 @@ static void replay_equals_published_values(void **state)
         const json_t *registers;
         parse_or_fail(&s, &log);
         assert_int_equal(log.kind, c->kind);
+        assert_int_equal(tpm_eventlog_check_separators(&log, &(struct err){ 0 }), 0);
         assert_true(tpm_eventlog_looks_like(sample_bytes(&s)));
         assert_int_equal(tpm_eventlog_json(&log, &v, &(struct err){ 0 }), 0);
         if (!c->values)
