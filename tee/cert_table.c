@@ -63,9 +63,8 @@ static void name_entry(struct cert_entry *e)
     e->kind = CERT_UNKNOWN;
 }
 
-/* The entries up to the zero one, bounds not looked at yet; size is the length each announces. */
-static int take_entries(struct reader *r, struct cert_table *t, uint32_t size[CERT_TABLE_ENTRIES_MAX],
-                        struct err *err)
+/* The entries up to the zero one: offset and length as announced, bounds not looked at yet. */
+static int take_entries(struct reader *r, struct cert_table *t, struct err *err)
 {
     for (t->n = 0;;) {
         struct bytes entry;
@@ -77,33 +76,31 @@ static int take_entries(struct reader *r, struct cert_table *t, uint32_t size[CE
         if (t->n == CERT_TABLE_ENTRIES_MAX)
             return err_set(err, ERR_TOO_LARGE, 0, "certificate table has more than %d entries",
                            CERT_TABLE_ENTRIES_MAX);
-        struct cert_entry *e = &t->entry[t->n];
+        struct cert_entry *e = &t->entry[t->n++];
         memcpy(e->guid, entry.p, sizeof(e->guid));
         e->offset = (uint32_t)le_uint(entry.p + 16, 4);
-        size[t->n++] = (uint32_t)le_uint(entry.p + 20, 4);
+        e->data = bytes_of(NULL, (size_t)le_uint(entry.p + 20, 4));
         name_entry(e);
     }
 }
 
 int cert_table_parse(struct bytes raw, struct cert_table *out, struct err *err)
 {
-    uint32_t size[CERT_TABLE_ENTRIES_MAX];
     struct reader r = reader_of(raw);
     struct cert_table t = { .n = 0 };
     if (bytes_zero(raw)) {
         *out = t;
         return 0;
     }
-    if (take_entries(&r, &t, size, err) < 0)
+    if (take_entries(&r, &t, err) < 0)
         return -1;
     for (size_t i = 0; i < t.n; i++) {
         struct cert_entry *e = &t.entry[i];
-        if (e->offset < r.off || e->offset > raw.n || size[i] > raw.n - e->offset)
+        if (e->offset < r.off || e->offset > raw.n || e->data.n > raw.n - e->offset)
             return err_set(err, ERR_INPUT, 0,
-                           "certificate table entry %zu at %" PRIu32 " of %" PRIu32
-                           " bytes is outside %zu to %zu",
-                           i, e->offset, size[i], r.off, raw.n);
-        e->data = bytes_of(raw.p + e->offset, size[i]);
+                           "certificate table entry %zu at %" PRIu32 " of %zu bytes is outside %zu to %zu", i,
+                           e->offset, e->data.n, r.off, raw.n);
+        e->data.p = raw.p + e->offset;
     }
     *out = t;
     return 0;

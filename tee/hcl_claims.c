@@ -22,7 +22,7 @@ static int check_keys(const json_t *root, struct err *err)
         if (!kid)
             return err_set(err, ERR_INPUT, 0, "HCL claims: key %zu has no \"kid\"", i);
         for (size_t k = 0; k < i; k++)
-            if (!strcmp(kid, json_string_value(json_object_get(json_array_get(keys, k), "kid"))))
+            if (strcmp(kid, json_string_value(json_object_get(json_array_get(keys, k), "kid"))) == 0)
                 return err_set(err, ERR_INPUT, 0, "HCL claims: keys %zu and %zu have the same \"kid\"", k, i);
     }
     return 0;
@@ -71,7 +71,7 @@ static const json_t *key_by_kid(const struct hcl_claims *c, const char *kid)
     const json_t *keys = json_object_get(c->root, "keys");
     for (size_t i = 0; i < json_array_size(keys); i++) {
         const json_t *key = json_array_get(keys, i);
-        if (!strcmp(kid, json_string_value(json_object_get(key, "kid"))))
+        if (strcmp(kid, json_string_value(json_object_get(key, "kid"))) == 0)
             return key;
     }
     return NULL;
@@ -120,7 +120,7 @@ int hcl_key_spki(const struct hcl_claims *c, const char *kid, struct buf *out, s
     if (!jwk)
         return err_set(err, ERR_NOT_FOUND, 0, "HCL claims have no key \"%s\"", kid);
     const char *type = json_string_value(json_object_get(jwk, "kty"));
-    if (!type || strcmp(type, "RSA"))
+    if (!type || strcmp(type, "RSA") != 0)
         return err_set(err, ERR_INPUT, 0, "HCL claims: key \"%s\" is not an RSA key", kid);
     if (json_get_b64(jwk, "n", &n, err) < 0 || json_get_b64(jwk, "e", &e, err) < 0)
         return err_while(err, "read a key of the HCL claims");

@@ -72,7 +72,7 @@ void hcl_claims_done(struct hcl_claims *c);
 
 /** Appends the SubjectPublicKeyInfo (DER) of the RSA key with that kid.
  *  @return 0, or -1: ERR_NOT_FOUND (no such key), ERR_INPUT (no RSA key of 2048 to 4096 bits with an odd
- * exponent) */
+ * exponent), ERR_TOO_LARGE (modulus or exponent over 512 and 4 bytes) */
 MUST_USE int hcl_key_spki(const struct hcl_claims *c, const char *kid, struct buf *out, struct err *err);
 
 /** hcl_key_spki() of the attestation key, straight from a report. */

@@ -12,20 +12,20 @@ static const uint8_t oid_sgx[] = { 0x2A, 0x86, 0x48, 0x86, 0xF8, 0x4D, 0x01, 0x0
 enum { ARC_PPID = 1, ARC_TCB, ARC_PCEID, ARC_FMSPC, ARC_SGX_TYPE, ARC_INSTANCE, ARC_CONFIGURATION, ARCS };
 enum { ARC_TCB_PCESVN = 17, ARC_TCB_CPUSVN = 18 };
 
-/* One (OID, value) pair: *arc is the last arc below prefix, all of which are below 128. */
-static bool take_pair(struct reader *r, const uint8_t *below, size_t below_n, uint8_t *arc,
-                      struct reader *value)
+/* One (OID, value) pair: the OID is the extension's, then the arc of the list it is in (0: the outermost),
+ * then *arc. All arcs are below 128, one byte each. */
+static bool take_pair(struct reader *r, uint8_t list, uint8_t *arc, struct reader *value)
 {
-    struct bytes pair, oid;
+    struct bytes pair, oid, prefix;
+    uint8_t have = 0;
     if (!der_take(r, DER_SEQUENCE, &pair))
         return false;
     *value = reader_of(pair);
-    if (!der_take(value, DER_OID, &oid) || oid.n != sizeof(oid_sgx) + below_n + 1
-        || memcmp(oid.p, oid_sgx, sizeof(oid_sgx)) != 0
-        || memcmp(oid.p + sizeof(oid_sgx), below, below_n) != 0)
+    if (!der_take(value, DER_OID, &oid))
         return false;
-    *arc = oid.p[oid.n - 1];
-    return true;
+    struct reader in = reader_of(oid);
+    return rd_take(&in, sizeof(oid_sgx), &prefix) && bytes_equal(prefix, bytes_of(oid_sgx, sizeof(oid_sgx)))
+           && (!list || (rd_u8(&in, &have) && have == list)) && rd_u8(&in, arc) && in.rest.n == 0;
 }
 
 static bool take_octets(struct reader *r, size_t n, struct bytes *out)
@@ -48,8 +48,7 @@ static bool take_tcb(struct reader *r, struct pck_cert *p)
         struct reader value;
         uint64_t v = 0;
         uint8_t arc;
-        if (!take_pair(&in, (const uint8_t[]){ ARC_TCB }, 1, &arc, &value) || arc < 1 || arc > ARC_TCB_CPUSVN
-            || (seen >> arc & 1))
+        if (!take_pair(&in, ARC_TCB, &arc, &value) || arc < 1 || arc > ARC_TCB_CPUSVN || (seen >> arc & 1))
             return false;
         seen |= 1u << arc;
         if (arc == ARC_TCB_CPUSVN
@@ -76,8 +75,8 @@ static bool take_configuration(struct reader *r, struct pck_cert *p)
     for (struct reader in = reader_of(content); in.rest.n;) {
         struct reader value;
         uint8_t arc;
-        if (!take_pair(&in, (const uint8_t[]){ ARC_CONFIGURATION }, 1, &arc, &value) || arc < 1 || arc > 3
-            || (seen >> arc & 1) || !der_bool(&value, flags[arc - 1]) || value.rest.n != 0)
+        if (!take_pair(&in, ARC_CONFIGURATION, &arc, &value) || arc < 1 || arc > 3 || (seen >> arc & 1)
+            || !der_bool(&value, flags[arc - 1]) || value.rest.n != 0)
             return false;
         seen |= 1u << arc;
     }
@@ -125,7 +124,7 @@ int pck_extension_parse(struct bytes extension, struct pck_cert *out, struct err
         struct reader value;
         size_t at = in.off;
         uint8_t arc;
-        if (!take_pair(&in, NULL, 0, &arc, &value) || arc >= ARCS || (seen >> arc & 1)
+        if (!take_pair(&in, 0, &arc, &value) || arc >= ARCS || (seen >> arc & 1)
             || !take_value(arc, &value, &p) || value.rest.n != 0)
             return err_set(err, ERR_INPUT, 0, "PCK certificate's SGX extension is malformed at offset %zu",
                            at);

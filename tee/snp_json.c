@@ -30,8 +30,8 @@ json_t *snp_policy_json(uint64_t policy)
         { "page_swap_disable", SNP_POLICY_PAGE_SWAP_DISABLE },
     };
     AUTO(json_drop) json_t *o = json_object();
-    if (!json_set(o, "abi_major", json_integer(policy >> 8 & 0xFF))
-        || !json_set(o, "abi_minor", json_integer(policy & 0xFF))
+    if (!json_set(o, "abi_major", json_integer((uint8_t)(policy >> 8)))
+        || !json_set(o, "abi_minor", json_integer((uint8_t)policy))
         || !json_set_bits(o, bits, ARRAY_SIZE(bits), policy))
         return NULL;
     return MOVE(o);

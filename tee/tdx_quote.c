@@ -5,15 +5,15 @@
 /* Inner certification data: the sizes that are fixed (0: any), and whether it is PEM. Encrypted PPIDs are
  * followed by CPUSVN (16), PCESVN (2) and PCE id (2). */
 static const struct {
-    uint16_t type;
     size_t size;
+    uint16_t type;
     bool pem;
 } cert_types[] = {
-    { TDX_CERT_PPID_PLAIN, 0, false },
-    { TDX_CERT_PPID_RSA2048, 256 + 20, false },
-    { TDX_CERT_PPID_RSA3072, 384 + 20, false },
-    { TDX_CERT_PCK_LEAF, 0, true },
-    { TDX_CERT_PCK_CHAIN, 0, true },
+    { 0, TDX_CERT_PPID_PLAIN, false },
+    { 256 + 20, TDX_CERT_PPID_RSA2048, false },
+    { 384 + 20, TDX_CERT_PPID_RSA3072, false },
+    { 0, TDX_CERT_PCK_LEAF, true },
+    { 0, TDX_CERT_PCK_CHAIN, true },
 };
 
 static int take_header(struct reader *r, struct tdx_quote *q, struct err *err)
