@@ -56,16 +56,17 @@ static CURLcode on_tls(CURL *curl, void *ssl, void *arg)
     return CURLE_OK;
 }
 
+/* Of a long URL the beginning is enough: the reason must not be cut off. */
 static int fail(const struct transfer *t, CURLcode rc, const char *detail, struct err *err)
 {
     const char *url = t->request->url;
     if (t->too_large)
-        return err_set(err, ERR_TOO_LARGE, 0, "%s: the answer is over %zu bytes", url, t->request->max_body);
+        return err_set(err, ERR_TOO_LARGE, 0, "%.100s: the answer is over %zu bytes", url, t->request->max_body);
     if (t->pin_failed)
-        return err_set(err, ERR_DENIED, 0, "%s: the peer's TLS key is not the pinned one", url);
+        return err_set(err, ERR_DENIED, 0, "%.100s: the peer's TLS key is not the pinned one", url);
     if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL)
-        return err_set(err, ERR_INPUT, (uint32_t)rc, "%s: not an http or https URL", url);
-    return err_set(err, ERR_UNAVAILABLE, (uint32_t)rc, "%s: %s", url,
+        return err_set(err, ERR_INPUT, (uint32_t)rc, "%.100s: not an http or https URL", url);
+    return err_set(err, ERR_UNAVAILABLE, (uint32_t)rc, "%.100s: %s", url,
                    detail[0] ? detail : curl_easy_strerror(rc));
 }
 

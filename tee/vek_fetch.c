@@ -180,16 +180,17 @@ static int get_leaf(const struct fetch *f, X509 **vek, X509 **chain, size_t *cha
     return kds_leaf(f->s, &f->key, vek, retry_after_s, err);
 }
 
+/* Memory first, the leaf on disk last: who looks meanwhile finds all or nothing. */
 static void keep(const struct fetch *f, X509 *vek, X509 *const *chain, bool fetched_chain,
                  const struct vek_certs *certs)
 {
     static const uint8_t no_table[STORE_DIGEST];
     char name[64];
-    disk_put(f->s, f->key.name, &vek, 1);
+    memory_put(f->s, f->key.name, no_table, certs);
     for (size_t i = 0; fetched_chain && i < f->key.products; i++)
         if (chain_name(&f->key, f->key.product[i], name, sizeof(name)) == 0)
             disk_put(f->s, name, chain, VEK_CHAIN_CERTS);
-    memory_put(f->s, f->key.name, no_table, certs);
+    disk_put(f->s, f->key.name, &vek, 1);
 }
 
 static int fetch_all(const struct fetch *f, unsigned *retry_after_s, struct err *err)

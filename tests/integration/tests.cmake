@@ -27,3 +27,5 @@ set_target_properties(agent_over_fake PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAK
 add_test(NAME test_server COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server.py
     ${CMAKE_BINARY_DIR}/bin/agent_over_fake)
 set_tests_properties(test_server PROPERTIES TIMEOUT 120 LABELS integration)
+cvm_test(test_vek SOURCES integration/test_vek.c support/http_server.c DEPENDS tee LIBS PkgConfig::MHD Threads::Threads
+    LABELS integration)
