@@ -18,6 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(q.certification_data.p + q.certification_data.n == data + q.quote_len);
     CHECK((q.body_type == TDX_BODY_15) == (q.body.mr_service_td.n == 48));
     CHECK(tdx_quote_parse(bytes_of(data, q.quote_len), &again, &err) == 0 && again.trailing.n == 0);
-    CHECK(tdx_quote_json(&q, &json, &err) == 0);
+    if (q.signature.p[0] % 16
+        == 0) /* reading the certificates takes a hundred times longer than all the rest */
+        CHECK(tdx_quote_json(&q, &json, &err) == 0);
     return 0;
 }

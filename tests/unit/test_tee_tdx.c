@@ -47,7 +47,7 @@ static void offsets_are_those_of_the_parser(void **state)
         { q.body.mr_owner, body + TDX_OFF_MR_OWNER, 48 },
         { q.body.mr_owner_config, body + TDX_OFF_MR_OWNER_CONFIG, 48 },
         { q.body.rtmr[0], body + TDX_OFF_RTMR, 48 },
-        { q.body.rtmr[3], body + TDX_OFF_RTMR + 3 * 48, 48 },
+        { q.body.rtmr[3], body + TDX_OFF_RTMR + (size_t)3 * 48, 48 },
         { q.body.report_data, body + TDX_OFF_REPORT_DATA, 64 },
         { q.body.tee_tcb_svn_2, body + TDX_OFF_TEE_TCB_SVN_2, 16 },
         { q.body.mr_service_td, body + TDX_OFF_MR_SERVICE_TD, 48 },
@@ -208,9 +208,9 @@ static void tdreport_every_length(void **state)
     skip_without_evidence();
     AUTO(sample_done) struct sample s = sample_load(TDRP);
     struct tdreport t;
-    AUTO(free_u8) uint8_t *longer = calloc(1, 2 * TDREPORT_SIZE);
+    AUTO(free_u8) uint8_t *longer = calloc(2, TDREPORT_SIZE);
     memcpy(longer, s.p, s.n);
-    for (size_t n = 0; n <= 2 * TDREPORT_SIZE; n++) {
+    for (size_t n = 0; n <= (size_t)2 * TDREPORT_SIZE; n++) {
         AUTO(free_u8) uint8_t *cut = heap_copy(longer, n);
         assert_int_equal(tdreport_parse(bytes_of(cut, n), &t, &(struct err){ 0 }),
                          n == TDREPORT_SIZE ? 0 : -1);

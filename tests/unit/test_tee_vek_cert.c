@@ -29,7 +29,7 @@ static void table_every_cut(void **state)
     }
     assert_int_equal(cert_table_parse(bytes_of(s.p, 0), &t, &(struct err){ 0 }), 0);
     assert_int_equal(t.n, 0);
-    for (size_t bit = 0; bit < 5 * CERT_TABLE_ENTRY * 8;
+    for (size_t bit = 0; bit < (size_t)5 * CERT_TABLE_ENTRY * 8;
          bit++) { /* entries and a little more: only bounds count */
         s.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
         if (cert_table_parse(sample_bytes(&s), &t, &(struct err){ 0 }) == 0)
