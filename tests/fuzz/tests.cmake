@@ -21,3 +21,9 @@ cvm_fuzz(fuzz_hcl_report DEPENDS tee SEEDS azure-snp/milan-v2-hcl-only-no-vcek/h
     azure-snp/genoa-v3-report-vtpm/hcl_report.bin azure-tdx/hcl-only/hcl_report.bin)
 cvm_fuzz(fuzz_gcp_instance DEPENDS tee SEEDS tee/gce_instance.der gcp-snp/vtpm-33-byte-nonce/ak_cert.der
     gcp-tdx/ak-cert-chain/ak_cert.der)
+cvm_fuzz(fuzz_attestation DEPENDS evidence SEEDS gcp-vtpm/gce-cos-85-nonce9009/attestation.pb attestation)
+cvm_fuzz(fuzz_inspect DEPENDS evidence SEEDS snp/milan-v3-oak/report.bin snp/milan-v3-oak/vcek.der
+    snp/genoa-v3-tsm-certtable/auxblob.bin tdx/v4-b0c06f-uptodate tdx/tdreport-google/tdreport.bin
+    azure-snp/milan-v3-report-vtpm azure-tdx/v4-90c06f-akcert/ak_cert_nv_padded.bin gcp-vtpm/gce-cos-85-nonce9009
+    gcp-tdx/cos-113-quote-ccel/ccel_table.bin golden nvidia-gpu/hopper-590/report.bin token
+    tdx/v4-90c06f-dstack-eventlog/event_log.json x509-crl attestation)

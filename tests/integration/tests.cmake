@@ -29,3 +29,8 @@ add_test(NAME test_server COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/i
 set_tests_properties(test_server PROPERTIES TIMEOUT 120 LABELS integration)
 cvm_test(test_vek SOURCES integration/test_vek.c support/http_server.c DEPENDS tee LIBS PkgConfig::MHD Threads::Threads
     LABELS integration)
+foreach(part Usage Inspect Eventlog)
+    string(TOLOWER ${part} name)
+    cvm_script_test(test_cli_${name} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_cli.py
+        ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT} ${part})
+endforeach()
