@@ -27,6 +27,5 @@ cvm_fuzz(fuzz_inspect DEPENDS evidence SEEDS snp/milan-v3-oak/report.bin snp/mil
     azure-snp/milan-v3-report-vtpm azure-tdx/v4-90c06f-akcert/ak_cert_nv_padded.bin gcp-vtpm/gce-cos-85-nonce9009
     gcp-tdx/cos-113-quote-ccel/ccel_table.bin golden nvidia-gpu/hopper-590/report.bin token
     tdx/v4-90c06f-dstack-eventlog/event_log.json x509-crl attestation)
-cvm_fuzz(fuzz_gcp_instance DEPENDS tee SEEDS gcp-snp/vtpm-33-byte-nonce/ak_cert.der gcp-tdx/ak-cert-chain/ak_cert.der)
 cvm_fuzz(fuzz_config DEPENDS agent SEEDS agent/config)
 cvm_fuzz(fuzz_route DEPENDS agent SEEDS agent/route)
