@@ -17,6 +17,7 @@ cvm_fuzz(fuzz_tdx_quote DEPENDS tee SEEDS tdx/v4-50806f-debug/quote.bin tdx/v5-9
 cvm_fuzz(fuzz_tdreport DEPENDS tee SEEDS tdx/tdreport-google/tdreport.bin azure-tdx/hcl-only/tdreport.bin)
 cvm_fuzz(fuzz_pck_cert DEPENDS tee SEEDS tee/pck_extension.der tdx/v4-50806f-debug/quote.bin
     tdx/v5-90c06f-no-tcb-level/quote.bin)
+cvm_fuzz(fuzz_imds DEPENDS tee SEEDS imds)
 cvm_fuzz(fuzz_hcl_report DEPENDS tee SEEDS azure-snp/milan-v2-hcl-only-no-vcek/hcl_report.bin
     azure-snp/genoa-v3-report-vtpm/hcl_report.bin azure-tdx/hcl-only/hcl_report.bin)
 cvm_fuzz(fuzz_gcp_instance DEPENDS tee SEEDS tee/gce_instance.der gcp-snp/vtpm-33-byte-nonce/ak_cert.der
