@@ -29,7 +29,7 @@ enum err_kind {
 struct err {
     enum err_kind kind;
     uint32_t code;                    /* errno or TSS2_RC of the failed call, 0 if none */
-    char cause[224];                  /* set once, where it failed: sizes and offsets, never secrets */
+    char cause[320];                  /* set once, where it failed: sizes and offsets, never secrets */
     const char *doing[ERR_DOING_MAX]; /* string literals, innermost first, then NULL: "read quote", "collect
                                          evidence" */
 };

@@ -423,14 +423,16 @@ static int open_first(void *arg, struct err *err)
 static int detect_shape(struct collector *c, struct err *err)
 {
     struct detection found = { 0 };
-    AUTO(buf_done) struct buf text = buf_new(sizeof(err->cause) - 60);
+    AUTO(buf_done) struct buf names = buf_new(sizeof(err->cause) - 80);
     detect(c->lower, c->tpm, &found);
     c->shape = shape_find(found.tee, found.cloud, found.tpm, found.hcl);
     if (c->shape)
         return 0;
-    detection_text(&found, &text);
-    return err_set(err, ERR_NOT_FOUND, 0, "no TEE and no TPM on this machine; looked for: %.*s", (int)text.n,
-                   (const char *)buf_bytes(&text).p);
+    for (size_t i = 0; i < found.count; i++)
+        buf_printf(&names, "%s%s", i ? ", " : "", found.findings[i].what);
+    return err_set(err, ERR_NOT_FOUND, 0,
+                   "no TEE and no TPM here; looked for %.*s (cvm-cli doctor says more)", (int)names.n,
+                   (const char *)buf_bytes(&names).p);
 }
 
 /* Detection reads the HCL report through the TPM: open it first if there is one. */

@@ -39,8 +39,8 @@ void collect_kernel_part(struct job *job)
         return;
     if (tee_report_get(e->c->lower, e->c->shape->tee, e->report_data, &e->tee, &err) < 0) {
         err_while(&err, "get the hardware report");
-        if (err.kind == ERR_NOT_FOUND)
-            err.kind = ERR_UNAVAILABLE; /* it was there at start */
+        if (err.kind != ERR_LIMITED)
+            err.kind = ERR_UNAVAILABLE; /* it was there at start: the device's trouble, and it may pass */
         evidence_part_done(e, &err);
         return;
     }

@@ -146,7 +146,7 @@ static struct vek_store *open_store(struct machine *m, const struct chain_pool *
 
 struct heard {
     atomic_uint calls, failures;
-    char cause[224];
+    char cause[sizeof(((struct err *)0)->cause)];
 };
 
 static void hear(void *arg, const struct err *err)

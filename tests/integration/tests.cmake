@@ -37,3 +37,7 @@ endforeach()
 cvm_test(test_azure SOURCES integration/test_azure.c support/fake_nv.c support/http_server.c DEPENDS tee
     LIBS PkgConfig::MHD Threads::Threads LABELS integration)
 cvm_test(test_detect SOURCES integration/test_detect.c support/fake_nv.c DEPENDS tee LABELS integration)
+
+if(CVM_EMULATOR)
+    cvm_test(test_collect SOURCES integration/test_collect.c DEPENDS evidence emulator LABELS integration)
+endif()
