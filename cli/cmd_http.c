@@ -138,7 +138,7 @@ static int check(struct call *c, const struct http_response *r)
     if (yes && *yes)
         note(c, "checked", yes);
     note(c, "not checked", rest);
-    if (!c->target.tls && !*c->target.socket)
+    if (!c->target.tls && !c->target.loopback)
         note(c, "plain http", "nothing says who answered");
     return 0;
 }

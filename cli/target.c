@@ -47,6 +47,7 @@ static int parse_bare(const char *text, struct target *out, struct err *err)
     bool loopback = is_loopback(host), raw6 = strchr(host, ':') && host[0] != '[';
     if (!*host || strchr(host, '/') || (port && (!*port || strspn(port, "0123456789") != strlen(port))))
         return err_set(err, ERR_INPUT, 0, "not a host, a host:port, a URL or unix:/path");
+    out->loopback = loopback;
     out->tls = !loopback || (port && strcmp(port, PORT_EXTERNAL) == 0);
     if (!port)
         port = loopback ? PORT_INTERNAL : PORT_EXTERNAL;
@@ -63,6 +64,7 @@ int target_parse(const char *text, struct target *out, struct err *err)
     if (strncmp(text, "unix:/", 6) == 0) {
         strcpy(t.base, "http://localhost");
         strcpy(t.socket, text + 5);
+        t.loopback = true;
     } else if (strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0) {
         t.tls = strncasecmp(text, "https", 5) == 0;
         strcpy(t.base, text);

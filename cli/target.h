@@ -12,6 +12,7 @@ struct target {
     char base[TARGET_MAX];   /* "https://10.0.0.7:8000", without a slash at the end */
     char socket[TARGET_MAX]; /* Unix socket path, or "" */
     bool tls;
+    bool loopback; /* a bare loopback name, or a Unix socket */
 };
 
 /** Reads a URL, "unix:/path", or a bare host or address with or without a port: a bare one is https on port

@@ -4,6 +4,7 @@ files, boot logs against recorded registers.
 usage: test_cli.py CVM-CLI EVIDENCE-FOLDER
 """
 import base64
+import functools
 import json
 import os
 import random
@@ -30,8 +31,9 @@ def read(relative):
         return f.read()
 
 
-def inspect(relative, *args):
-    done = run("inspect", path(relative), *args)
+@functools.lru_cache(maxsize=None)
+def inspect(relative):
+    done = run("inspect", path(relative))
     assert done.returncode == 0, (relative, done.stderr)
     return json.loads(done.stdout)
 
@@ -151,15 +153,15 @@ class Inspect(unittest.TestCase):
         seen = 0
         for relative in files():
             want = type_of(relative)
-            done = run("inspect", path(relative))
-            args = []
             if os.path.getsize(path(relative)) == 256 and want == "tpm_signature" \
                     or relative == "tdx/tdreport-google/tdreport.bin":
-                self.assertEqual(done.returncode, 3, relative)  # told by nothing in the content
-                args = ["--type", want]
-                done = run("inspect", path(relative), *args)
-            self.assertEqual(done.returncode, 0, (relative, done.stderr))
-            answer = json.loads(done.stdout)
+                # told by nothing in the content
+                self.assertEqual(run("inspect", path(relative)).returncode, 3, relative)
+                done = run("inspect", path(relative), "--type", want)
+                self.assertEqual(done.returncode, 0, (relative, done.stderr))
+                answer = json.loads(done.stdout)
+            else:
+                answer = inspect(relative)
             self.assertEqual(next(iter(answer)), "type")
             self.assertEqual(answer["type"], want, relative)
             seen += 1
@@ -167,9 +169,8 @@ class Inspect(unittest.TestCase):
 
     def test_a_type_is_not_another(self):
         names = run("inspect", "-", data=b"?").stderr.decode().split("none of ")[1].split(";")[0].split(", ")
-        samples = ["snp/milan-v3-oak/report.bin", "snp/milan-v3-oak/vcek.der", "tdx/v4-b0c06f-uptodate/quote.bin",
-                   "azure-snp/milan-v3-report-vtpm/tpm_quote.msg", "gcp-vtpm/gce-cos-85-nonce9009/ak_pub.tpmt",
-                   "gcp-vtpm/gce-cos-85-nonce9009/attestation.pb", "nvidia-gpu/hopper-590/report.bin"]
+        samples = ["snp/milan-v3-oak/report.bin", "tdx/v4-b0c06f-uptodate/quote.bin",
+                   "gcp-vtpm/gce-cos-85-nonce9009/attestation.pb"]
         for relative in samples:
             for name in names:
                 status = run("inspect", path(relative), "--type", name).returncode
@@ -371,13 +372,13 @@ class Inspect(unittest.TestCase):
         samples = {type_of(f): f for f in files() if os.path.getsize(path(f)) < 70000}
         for name, relative in samples.items():
             raw = read(relative)
-            for n in sorted({0, 1, 3, 8, 33, len(raw) // 3, len(raw) // 2, len(raw) - 1}):
+            for n in sorted({0, 3, 33, len(raw) // 2, len(raw) - 1}):
                 done = run("inspect", "-", "--type", name, data=raw[:n])
                 allowed = (0, 3) if name in open_ended or raw[n:].strip(b"\0\xff\n\r") == b"" else (3,)
                 if (name, n) == ("cert_table", 0):  # hosts give an empty table when they have none
                     allowed = (0,)
                 self.assertIn(done.returncode, allowed, (relative, n, done.stderr))
-            for _ in range(4):
+            for _ in range(2):
                 damaged = bytearray(raw)
                 damaged[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
                 self.assertIn(run("inspect", "-", data=bytes(damaged)).returncode, (0, 3), relative)

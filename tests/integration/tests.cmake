@@ -41,3 +41,5 @@ cvm_test(test_detect SOURCES integration/test_detect.c support/fake_nv.c DEPENDS
 if(CVM_EMULATOR)
     cvm_test(test_collect SOURCES integration/test_collect.c DEPENDS evidence emulator LABELS integration)
 endif()
+cvm_script_test(test_cli_http /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_cli_http.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent)
