@@ -143,7 +143,7 @@ int evidence_document(const struct collector *c, const struct evidence *e,
         put_text(out, "service", e->service);
     put_log("boot_log_tpm", &c->log_tpm, out);
     put_log("boot_log_ccel", &c->log_ccel, out);
-    put_raw(out, "workload_log", extras->workload_log);
+    put_raw(out, "workload_log", extras->workload_log ? extras->workload_log : "[]");
     put_raw(out, "journal_log", extras->journal_log);
     if (extras->tls_spki_sha256)
         put_text(out, "tls_spki_sha256", extras->tls_spki_sha256);
