@@ -36,10 +36,19 @@ int tpm_object_find(struct tpm *t, uint32_t handle, const char *what, struct tpm
     return 0;
 }
 
+/* The answer says itself which member of a union it filled: another than asked for is not read. */
 static TSS2_RC capability(struct tpm *t, TPM2_CAP cap, uint32_t property, uint32_t count,
                           TPMS_CAPABILITY_DATA **out)
 {
-    return TPM_CALL(Esys_GetCapability(t->esys, NO_SESSIONS, cap, property, count, NULL, out));
+    TPMS_CAPABILITY_DATA *data = NULL;
+    TSS2_RC rc = TPM_CALL(Esys_GetCapability(t->esys, NO_SESSIONS, cap, property, count, NULL, &data));
+    if (!rc && data->capability != cap) {
+        Esys_Free(data);
+        return TSS2_ESYS_RC_MALFORMED_RESPONSE;
+    }
+    if (!rc)
+        *out = data;
+    return rc;
 }
 
 /* The first command, which also finds a TPM that nobody has started yet (a bare swtpm). Somebody else may

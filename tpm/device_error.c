@@ -58,6 +58,8 @@ static const struct verdict stack_verdicts[] = {
 
 static const struct verdict gone = { 0, ERR_UNAVAILABLE, true,
                                      "the TPM does not answer: is its device or emulator still there?" };
+static const struct verdict nonsense /* what does not unmarshal */
+    = { 0, ERR_UNAVAILABLE, true, "the TPM answers nonsense: open it again" };
 static const struct verdict refused = { 0, ERR_IO, false, NULL };
 
 static const struct verdict *find(const struct verdict *table, size_t n, TSS2_RC code)
@@ -90,6 +92,8 @@ static const struct verdict *verdict_of(TSS2_RC rc)
         return find(tpm_verdicts, ARRAY_SIZE(tpm_verdicts), plain_code(rc));
     if ((rc & TSS2_RC_LAYER_MASK) == TSS2_TCTI_RC_LAYER)
         return &gone;
+    if ((rc & TSS2_RC_LAYER_MASK) == TSS2_MU_RC_LAYER)
+        return &nonsense;
     return find(stack_verdicts, ARRAY_SIZE(stack_verdicts), rc & 0xFFFF);
 }
 

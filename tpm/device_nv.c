@@ -71,7 +71,7 @@ int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *err)
 {
     AUTO(nv_drop) struct nv nv = { .object = tpm_object_none(t) };
     AUTO(buf_done) struct buf data = buf_new(TPM_NV_MAX);
-    ESYS_TR authority;
+    ESYS_TR authority = ESYS_TR_NONE;
     if (nv_find(t, index, &nv, err) < 0
         || nv_authority(&nv, index, TPMA_NV_OWNERREAD, TPMA_NV_AUTHREAD, &authority, err) < 0)
         return -1;
@@ -91,7 +91,7 @@ int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *err)
 int tpm_nv_write(struct tpm *t, uint32_t index, struct bytes data, struct err *err)
 {
     AUTO(nv_drop) struct nv nv = { .object = tpm_object_none(t) };
-    ESYS_TR authority;
+    ESYS_TR authority = ESYS_TR_NONE;
     if (nv_find(t, index, &nv, err) < 0
         || nv_authority(&nv, index, TPMA_NV_OWNERWRITE, TPMA_NV_AUTHWRITE, &authority, err) < 0)
         return -1;

@@ -83,7 +83,7 @@ int tpm_pcr_read(struct tpm *t, uint16_t alg, uint32_t mask, struct tpm_pcrs *ou
     struct tpm_pcrs pcrs = { .alg = alg, .mask = mask };
     uint32_t counter = 0, first_counter = 0;
     int rounds = 0;
-    for (uint32_t left = mask, got; left; left &= ~got) {
+    for (uint32_t left = mask, got = 0; left; left &= ~got) {
         if (read_some(t, left, &pcrs, &got, &counter, err) < 0)
             return -1;
         if (left == mask) {

@@ -2,11 +2,14 @@
 
 #include "evidence.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,34 +23,47 @@ bool swtpm_available(void)
     return false;
 }
 
+/* Until somebody listens: the file alone appears earlier. */
 static void wait_for(const char *path)
 {
-    struct stat st;
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
     for (int ms = 0; ms < START_WAIT_MS; ms += 5) {
-        if (stat(path, &st) == 0)
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_true(fd >= 0);
+        int rc = connect(fd, (const struct sockaddr *)&at, sizeof(at));
+        close(fd);
+        if (rc == 0)
             return;
         usleep(5000);
     }
-    fail_msg("%s did not appear", path);
+    fail_msg("nobody listens at %s", path);
 }
 
 void swtpm_start(struct swtpm *s)
 {
-    char socket[128], server[192], ctrl[192], state[128], log[128];
-    snprintf(socket, sizeof(socket), "%s/sock", s->dir);
+    char data[80], control[88], server[128], ctrl[128], state[128], log[128];
+    snprintf(data, sizeof(data), "%s/sock", s->dir);
+    snprintf(control, sizeof(control), "%s.ctrl", data);
     snprintf(state, sizeof(state), "dir=%s", s->dir);
-    snprintf(server, sizeof(server), "type=unixio,path=%s", socket);
-    snprintf(ctrl, sizeof(ctrl), "type=unixio,path=%s.ctrl", socket);
+    snprintf(server, sizeof(server), "type=unixio,path=%s", data);
+    snprintf(ctrl, sizeof(ctrl), "type=unixio,path=%s", control);
     snprintf(log, sizeof(log), "file=%s/log", s->dir);
-    unlink(socket);
+    unlink(data);
+    unlink(control);
     s->pid = fork();
     assert_true(s->pid >= 0);
     if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves none behind */
+        close(STDIN_FILENO);
+        dup2(open("/dev/null", O_RDWR), STDOUT_FILENO);
+        dup2(STDOUT_FILENO, STDERR_FILENO);
         execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl,
                "--flags", "not-need-init", "--log", log, (char *)NULL);
         _exit(127);
     }
-    wait_for(socket);
+    wait_for(data);
+    wait_for(control);
 }
 
 void swtpm_new(struct swtpm *s)
