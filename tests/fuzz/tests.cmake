@@ -30,5 +30,4 @@ cvm_fuzz(fuzz_inspect DEPENDS evidence SEEDS snp/milan-v3-oak/report.bin snp/mil
     tdx/v4-90c06f-dstack-eventlog/event_log.json x509-crl attestation)
 cvm_fuzz(fuzz_config DEPENDS agent SEEDS agent/config)
 cvm_fuzz(fuzz_route DEPENDS agent SEEDS agent/route)
-cvm_fuzz(fuzz_gcp_instance DEPENDS tee SEEDS gcp-snp/vtpm-33-byte-nonce/ak_cert.der gcp-tdx/ak-cert-chain/ak_cert.der)
 cvm_fuzz(fuzz_tpm_device DEPENDS tpm SEEDS tpm/session.bin)
