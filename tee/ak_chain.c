@@ -49,8 +49,8 @@ static bool leads_up(X509 *leaf, X509 *const *certs, size_t n)
 
 static void name_of(const uint8_t leaf[static STORE_DIGEST], char out[static FLIGHT_KEY_SIZE])
 {
-    memcpy(out, "ak-", 3);
-    hex_to(out + 3, bytes_of(leaf, STORE_DIGEST));
+    char hex[2 * STORE_DIGEST + 1];
+    snprintf(out, FLIGHT_KEY_SIZE, "ak-%s", hex_to(hex, bytes_of(leaf, STORE_DIGEST)));
 }
 
 /* The DER alone: an NV index pads it with zeros, which must not make another leaf of it. */
@@ -71,7 +71,7 @@ static bool ak_memory_get(struct vek_store *s, const uint8_t leaf[static STORE_D
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < AK_MEMORY_MAX; i++) {
         const struct ak_memory *m = &s->ak[i];
-        if (m->chain.n == 0 || memcmp(m->leaf, leaf, STORE_DIGEST))
+        if (m->chain.n == 0 || memcmp(m->leaf, leaf, STORE_DIGEST) != 0)
             continue;
         for (; c.n < m->chain.n; c.n++) {
             c.cert[c.n] = buf_new(CERT_MAX);
@@ -141,7 +141,7 @@ static bool harmless_url(struct bytes url)
 {
     static const char scheme[] = "http://";
     size_t at = sizeof(scheme) - 1, last_dot = 0;
-    if (url.n >= STORE_URL_MAX || url.n <= at || memcmp(url.p, scheme, at))
+    if (url.n >= STORE_URL_MAX || url.n <= at || memcmp(url.p, scheme, at) != 0)
         return false;
     size_t host = at;
     for (; at < url.n && url.p[at] != '/'; at++) {

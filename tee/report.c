@@ -92,7 +92,7 @@ static void remove_stale(void *arg, const char *entry)
 {
     struct cleanup *c = arg;
     char *end;
-    if (strncmp(entry, TSM_PREFIX, strlen(TSM_PREFIX)))
+    if (strncmp(entry, TSM_PREFIX, strlen(TSM_PREFIX)) != 0)
         return;
     long pid = strtol(entry + strlen(TSM_PREFIX), &end, 10);
     if (pid <= 0 || *end != '-' || (pid != getpid() && (kill((pid_t)pid, 0) == 0 || errno != ESRCH)))

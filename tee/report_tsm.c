@@ -176,7 +176,7 @@ static int get_blob(struct ask *a, const char *attr, bool optional, struct buf *
 static int ask_in_entry(struct ask *a, struct tee_report *out, struct err *err)
 {
     char provider[TSM_TEXT_MAX];
-    uint64_t start, end;
+    uint64_t start = 0, end = 0;
     int rc = tsm_text(a->l, a->entry, "provider", provider);
     if (rc < 0)
         return explain(a, -rc, "provider", err);

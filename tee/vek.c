@@ -70,7 +70,7 @@ static bool tcb_equal(const struct snp_tcb *a, const struct snp_tcb *b)
 
 int vek_fits(const struct vek_key *key, const X509 *cert, struct err *err)
 {
-    struct vek_cert v;
+    struct vek_cert v = { 0 };
     if (vek_cert_parse(cert, &v, err) < 0)
         return -1;
     bool vlek = v.csp_id[0] != '\0', product = false;
@@ -154,7 +154,7 @@ static int from_table(const struct vek_store *s, const struct vek_key *key, stru
                       struct vek_certs *out, struct err *why)
 {
     AUTO(x509_drop) X509 *vek = NULL;
-    struct cert_table t;
+    struct cert_table t = { 0 };
     bool vlek = key->signing_key == SNP_KEY_VLEK;
     if (cert_table_parse(raw, &t, why) < 0)
         return err_while(why, "read the host's certificate table");
@@ -199,7 +199,7 @@ static void count(struct vek_store *s, uint64_t *counter)
 int vek_lookup(struct vek_store *s, struct bytes report, struct bytes cert_table, struct vek_certs *out,
                struct err *why)
 {
-    struct vek_key key;
+    struct vek_key key = { 0 };
     struct err table_why = { 0 };
     uint8_t table[STORE_DIGEST] = { 0 };
     bool has_table = !bytes_zero(cert_table);

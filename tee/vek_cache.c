@@ -53,7 +53,7 @@ static struct vek_memory *slot_for(struct vek_store *s, const char *name, const 
 /* A chain that arrived later serves the entries that had the same certificate without one. */
 static void share_chain(struct vek_memory *m, const char *name, const struct vek_certs *certs)
 {
-    if (certs->chain_n == 0 || m->certs.chain_n || strcmp(m->name, name)
+    if (certs->chain_n == 0 || m->certs.chain_n || strcmp(m->name, name) != 0
         || !bytes_equal(buf_bytes(&m->certs.vek), buf_bytes(&certs->vek)))
         return;
     vek_certs_done(&m->certs);

@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 #define AK_MEMORY_MAX   4
-#define STORE_FILE_MAX  (4u * CERT_MAX)
+#define STORE_FILE_MAX  ((size_t)4 * CERT_MAX)
 #define STORE_URL_MAX   512
 #define STORE_DIGEST    32
 #define VEK_CHAIN_CERTS 2

@@ -57,7 +57,7 @@ static int device(void *ctx, unsigned long number, void *arg)
     memcpy(response + 32, m->report.p, SNP_REPORT_SIZE);
     if (!s->other_data)
         memcpy(response + 32 + SNP_OFF_REPORT_DATA, q->report.user_data, 64);
-    if (extended && m->certs.n <= q->certs_len)
+    if (extended && m->certs.n && m->certs.n <= q->certs_len)
         memcpy((void *)(uintptr_t)q->certs_address, m->certs.p, m->certs.n);
     return 0;
 }
