@@ -61,13 +61,20 @@ static int fail(const struct transfer *t, CURLcode rc, const char *detail, struc
 {
     const char *url = t->request->url;
     if (t->too_large)
-        return err_set(err, ERR_TOO_LARGE, 0, "%.100s: the answer is over %zu bytes", url, t->request->max_body);
+        return err_set(err, ERR_TOO_LARGE, 0, "%.100s: the answer is over %zu bytes", url,
+                       t->request->max_body);
     if (t->pin_failed)
         return err_set(err, ERR_DENIED, 0, "%.100s: the peer's TLS key is not the pinned one", url);
     if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL)
         return err_set(err, ERR_INPUT, (uint32_t)rc, "%.100s: not an http or https URL", url);
     return err_set(err, ERR_UNAVAILABLE, (uint32_t)rc, "%.100s: %s", url,
                    detail[0] ? detail : curl_easy_strerror(rc));
+}
+
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    (void)a, (void)b, (void)c, (void)d;
+    return atomic_load((const atomic_bool *)arg); /* anything but 0 ends the transfer */
 }
 
 static void set_options(CURL *curl, const struct http_request *request, struct curl_slist *headers,
@@ -86,6 +93,11 @@ static void set_options(CURL *curl, const struct http_request *request, struct c
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls);
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, t);
+    if (request->cancel) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, request->cancel);
+    }
     if (request->unix_socket)
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
     if (request->insecure || request->pin_sha256) {

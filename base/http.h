@@ -4,6 +4,8 @@
 
 #include "base/buf.h"
 
+#include <stdatomic.h>
+
 #define HTTP_HEADERS_MAX 8
 
 struct http_request {
@@ -14,8 +16,9 @@ struct http_request {
     unsigned deadline_ms;                  /* for the whole request; 0 is refused */
     size_t max_body;                       /* a longer answer is ERR_TOO_LARGE */
     const char *unix_socket;               /* connect here instead of to the URL's host; NULL: not */
-    const char *pin_sha256; /* hex SHA-256 of the peer's SPKI; NULL: certificate chain is checked */
-    bool insecure;          /* https without any check of the peer */
+    const char *pin_sha256;    /* hex SHA-256 of the peer's SPKI; NULL: certificate chain is checked */
+    bool insecure;             /* https without any check of the peer */
+    const atomic_bool *cancel; /* set by another thread: give up within a second or so; NULL: never */
 };
 
 struct http_response {

@@ -266,6 +266,7 @@ void vek_store_free(struct vek_store *s)
 {
     if (!s)
         return;
+    atomic_store(&s->stopping, true);
     flights_free(s->flights);
     certs_drop(s->pool, s->pool_n);
     for (size_t i = 0; i < VEK_MEMORY_MAX; i++)

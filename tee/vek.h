@@ -36,8 +36,8 @@ struct vek_store;
 MUST_USE int vek_store_new(const struct lower *l, const char *cache_dir, const struct chain_pool *pool,
                            struct vek_store **out, struct err *err);
 
-/** Ends the background work; callbacks still due get ERR_UNAVAILABLE from here. Waits for a running request
- * (VEK_REQUEST_MS at most). NULL is fine. */
+/** Ends the background work; callbacks still due get ERR_UNAVAILABLE from here. A running request to the KDS
+ * is cut off within a second or so, one to the metadata service ends by its own deadline. NULL is fine. */
 void vek_store_free(struct vek_store *s);
 
 #define VEK_REQUEST_MS 8000 /* one HTTP request in the background */

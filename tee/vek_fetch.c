@@ -64,9 +64,13 @@ int vek_store_download(const struct vek_store *s, const char *url, struct buf *b
                        struct err *err)
 {
     AUTO(http_response_done) struct http_response r = { 0 };
-    struct http_request q = {
-        .method = "GET", .url = url, .deadline_ms = VEK_REQUEST_MS, .max_body = STORE_FILE_MAX
-    };
+    struct http_request q = { .method = "GET",
+                              .url = url,
+                              .deadline_ms = VEK_REQUEST_MS,
+                              .max_body = STORE_FILE_MAX,
+                              .cancel = &s->stopping };
+    if (atomic_load(&s->stopping))
+        return err_set(err, ERR_UNAVAILABLE, 0, "shutting down");
     if (http_perform(&s->l->http, &q, &r, err) < 0)
         return -1;
     if (r.status != 200) {

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define AK_MEMORY_MAX   4
 #define STORE_FILE_MAX  ((size_t)4 * CERT_MAX)
@@ -47,6 +48,7 @@ struct vek_store {
     X509 *pool[CHAIN_POOL_MAX];
     size_t pool_n;
     struct flights *flights;
+    atomic_bool stopping; /* ends a running request */
     pthread_mutex_t lock; /* over all below */
     struct vek_memory vek[VEK_MEMORY_MAX];
     struct ak_memory ak[AK_MEMORY_MAX];
