@@ -54,12 +54,20 @@ int write_json(const json_t *value);
 /** Reads an input file; "-" is standard input. @return 0, or STATUS_INPUT with the message printed */
 int read_input(const char *path, size_t max, uint8_t **out, size_t *n);
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT };
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_LIST };
+
+/** Values of an option that may be given several times. */
+#define OPTION_LIST_MAX 16
+
+struct option_list {
+    const char *item[OPTION_LIST_MAX];
+    size_t n;
+};
 
 struct option_row {
     const char *name; /* without the dashes; one letter: "-o" */
     enum option_kind kind;
-    void *out; /* bool * or const char ** */
+    void *out; /* bool *, const char ** or struct option_list * */
 };
 
 /** Reads options and arguments; options may stand anywhere before "--". "--name=VALUE" and "--name VALUE".

@@ -143,7 +143,15 @@ static int one_option(const struct command *command, int argc, char **argv, int 
     }
     if (!equals && *at + 1 >= argc)
         return usage(command, "a value is missing after", argv[*at]);
-    *(const char **)row->out = equals ? equals + 1 : argv[++*at];
+    const char *value = equals ? equals + 1 : argv[++*at];
+    if (row->kind == OPTION_TEXT) {
+        *(const char **)row->out = value;
+        return 0;
+    }
+    struct option_list *list = row->out;
+    if (list->n == OPTION_LIST_MAX)
+        return usage(command, "too many of", argv[*at]);
+    list->item[list->n++] = value;
     return 0;
 }
 
