@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRIES_MAX  8   /* fresh entries for one report */
-#define PAUSE_MS   100 /* before the second try; doubles */
+#define TRIES_MAX  8    /* fresh entries for one report, for what passes by itself ... */
+#define TRIES_FEW  3    /* ... and for what seldom does */
+#define PAUSE_MS   100  /* before the second try; doubles ... */
+#define PAUSE_MAX  1000 /* ... up to this */
 #define NAMES_MAX  4
 #define TEXT_LEVEL 16
 
@@ -83,36 +85,36 @@ struct ask {
     const uint8_t *report_data;
     const char *entry;
     uint64_t writes;
-    bool again; /* the failure may pass: use a fresh entry */
+    int tries; /* the failure may pass: so many fresh entries at most; 0: it will not */
 };
 
-/* What the kernel's error means for the caller; again: another try may help. */
+/* What the kernel's error means for the caller; tries: as in struct ask. */
 static int explain(struct ask *a, int e, const char *attr, struct err *err)
 {
     static const struct {
         int e;
         enum err_kind kind;
-        bool again;
+        int tries;
         const char *text;
     } table[] = {
-        { EBUSY, ERR_UNAVAILABLE, true, "an earlier request is still in flight" },
-        { EINTR, ERR_UNAVAILABLE, true, "interrupted by a signal" },
-        { EAGAIN, ERR_UNAVAILABLE, true, "the driver asks to try again" },
-        { ETIMEDOUT, ERR_UNAVAILABLE, true,
+        { EBUSY, ERR_UNAVAILABLE, TRIES_MAX, "an earlier request is still in flight" },
+        { EINTR, ERR_UNAVAILABLE, TRIES_MAX, "interrupted by a signal" },
+        { EAGAIN, ERR_UNAVAILABLE, TRIES_MAX, "the driver asks to try again" },
+        { ETIMEDOUT, ERR_UNAVAILABLE, TRIES_FEW,
           "the host did not answer in time: it throttles, or its quoting service (QGS) is down" },
-        { EINVAL, ERR_IO, true, "the request was lost or refused (report data, or privilege level)" },
-        { ENXIO, ERR_NOT_FOUND, false, "the TEE driver was unloaded" },
-        { ENOENT, ERR_NOT_FOUND, false, "no such attribute" },
-        { EACCES, ERR_DENIED, false, "no permission: cvm-agent-setup has to hand it to the agent's user" },
-        { EPERM, ERR_DENIED, false, "no permission: cvm-agent-setup has to hand it to the agent's user" },
-        { EFBIG, ERR_TOO_LARGE, false, "larger than any report may be" },
-        { EIO, ERR_UNAVAILABLE, false, "the host refused: its quoting service (QGS) may not be configured" },
-        { ENOTTY, ERR_IO, false, "the driver's message key (VMPCK) is disabled after a failure: reboot" },
+        { EINVAL, ERR_IO, TRIES_FEW, "the request was lost or refused (report data, or privilege level)" },
+        { ENXIO, ERR_NOT_FOUND, 0, "the TEE driver was unloaded" },
+        { ENOENT, ERR_NOT_FOUND, 0, "no such attribute" },
+        { EACCES, ERR_DENIED, 0, "no permission: cvm-agent-setup has to hand it to the agent's user" },
+        { EPERM, ERR_DENIED, 0, "no permission: cvm-agent-setup has to hand it to the agent's user" },
+        { EFBIG, ERR_TOO_LARGE, 0, "larger than any report may be" },
+        { EIO, ERR_UNAVAILABLE, 0, "the host refused: its quoting service (QGS) may not be configured" },
+        { ENOTTY, ERR_IO, 0, "the driver's message key (VMPCK) is disabled after a failure: reboot" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         if (table[i].e != e)
             continue;
-        a->again = table[i].again;
+        a->tries = table[i].tries;
         return err_set(err, table[i].kind, (uint32_t)e, "configfs-tsm %s: %s (%s)", attr, table[i].text,
                        strerror(e));
     }
@@ -189,7 +191,7 @@ static int ask_in_entry(struct ask *a, struct tee_report *out, struct err *err)
         || get_blob(a, "outblob", false, &out->report, err) < 0 || generation(a, &end, err) < 0)
         return -1;
     if (end - start != a->writes) {
-        a->again = true;
+        a->tries = TRIES_MAX;
         return err_set(err, ERR_IO, 0,
                        "configfs-tsm generation moved by %" PRIu64 ", not by our %" PRIu64
                        " writes: a write was lost or another process wrote",
@@ -208,15 +210,15 @@ int tsm_report(const struct lower *l, enum tee_type tee, const uint8_t report_da
     uint64_t pause = PAUSE_MS;
     for (int i = 1;; i++) {
         char entry[TSM_ENTRY_SIZE];
-        struct ask a = { l, tee, report_data, entry, 0, false };
+        struct ask a = { l, tee, report_data, entry, 0, 0 };
         if (tsm_entry_make(l, entry, err) < 0)
             return -1;
         int rc = ask_in_entry(&a, out, err);
         (void)l->tsm.remove(l->tsm.ctx, entry);
-        if (rc == 0 || !a.again || i == TRIES_MAX || clock_ms() + pause >= deadline)
+        if (rc == 0 || i >= a.tries || clock_ms() + pause >= deadline)
             return rc;
         out->report.n = out->certs.n = 0;
         clock_sleep(clock_jitter(pause));
-        pause *= 2;
+        pause = pause * 2 < PAUSE_MAX ? pause * 2 : PAUSE_MAX;
     }
 }

@@ -164,9 +164,9 @@ static void errors_that_pass(void **state)
 {
     (void)state;
     struct fuse_tsm_script *s = machine("tdx_guest");
-    s->read_error[0] = EBUSY;
-    s->read_error[1] = EINTR;
-    s->read_error[2] = ETIMEDOUT;
+    s->read_error[0] = ETIMEDOUT;
+    s->read_error[1] = EBUSY;
+    s->read_error[2] = EINTR;
     assert_answers(TEE_TDX, 4);
 }
 
@@ -187,6 +187,8 @@ static void failures_say_what_to_do(void **state)
     assert_fails(TEE_SEV_SNP, ERR_UNAVAILABLE, "empty report");
     machine("tdx_guest")->read_error[0] = EIO;
     assert_fails(TEE_TDX, ERR_UNAVAILABLE, "QGS");
+    machine("sev_guest")->lost_writes = 3;
+    assert_fails(TEE_SEV_SNP, ERR_IO, "refused");
     machine("sev_guest")->other_data = true;
     assert_fails(TEE_SEV_SNP, ERR_IO, "other data");
     machine("sev_guest")->read_error[0] = ENOTTY;
