@@ -148,8 +148,8 @@ char *x509_name_text(const X509_NAME *name)
     BIO *bio = BIO_new(BIO_s_mem());
     char *text = NULL, *p;
     if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
-        long n = BIO_get_mem_data(bio, &p);
-        text = n >= 0 ? strndup(p, (size_t)n) : NULL;
+        long n = BIO_get_mem_data(bio, &p); /* p is NULL for an empty name */
+        text = n > 0 ? strndup(p, (size_t)n) : strdup("");
     }
     BIO_free(bio);
     return text;
