@@ -216,8 +216,9 @@ static void check_status(struct run *r, bool possible, const struct tdx_module *
     };
     tdx_tcb_evaluate(&rq, &r->v->tcb);
     bool accepted = r->rq->accept >> r->v->tcb.status & 1 && r->v->tcb.status < TDX_TCB_REVOKED;
-    checks_add(r->checks, "tdx.tcb_status", accepted ? CHECK_OK : CHECK_FAILED, "%s%s%s",
-               tdx_tcb_status_name(r->v->tcb.status), r->v->tcb.date[0] ? ", level of " : "", r->v->tcb.date);
+    checks_add(r->checks, "tdx.tcb_status", accepted ? CHECK_OK : CHECK_FAILED, "%s%s%s, %zu advisories",
+               tdx_tcb_status_name(r->v->tcb.status), r->v->tcb.date[0] ? ", level of " : "", r->v->tcb.date,
+               r->v->tcb.advisories.n);
 }
 
 static void check_clock(struct run *r)

@@ -47,3 +47,5 @@ if(CVM_EMULATOR)
 endif()
 cvm_script_test(test_cli_http /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_cli_http.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent)
+cvm_script_test(test_verify_tdx /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_tdx.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
