@@ -17,11 +17,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#define GENOA_CHAIN    "https://kdsintf.amd.com/vcek/v1/Genoa/cert_chain"
 #define START_FIRST_MS 20000 /* a loaded machine under sanitizers; the report says what it took */
 #define START_LATER_MS 1000
 
@@ -62,6 +64,7 @@ static void folder_drop(struct machine *m)
     char command[128];
     snprintf(command, sizeof(command), "rm -rf '%s'", m->state);
     assert_int_equal(system(command), 0);
+    m->state[0] = '\0';
 }
 
 static void power_on(struct machine *m, const char *shape, const char *tcti, double limit)
@@ -336,41 +339,54 @@ static struct sample state_file(const struct machine *m, const char *name)
     return sample_load_path(path);
 }
 
+/* The machine of the running test, so that one that fails is switched off too: libtpms is one TPM a process.
+ */
+static struct machine rig;
+
+static int switch_off(void **state)
+{
+    (void)state;
+    power_off(&rig);
+    if (rig.state[0])
+        folder_drop(&rig);
+    rig = (struct machine){ 0 };
+    return 0;
+}
+
 /* First start, everything shown and judged; second start: the same machine in the same boot. */
 static void whole_life(const char *shape)
 {
-    struct machine m = { 0 };
     struct tpm_pcrs before, after;
     char boot_id[64];
-    folder_new(&m);
-    power_on(&m, shape, NULL, START_FIRST_MS);
-    detects_itself(&m);
-    show(&m, shape);
-    judge(&m);
-    struct sample roots = state_file(&m, "roots.pem");
-    snprintf(boot_id, sizeof(boot_id), "%s", m.l.boot_id);
-    if (m.tpm)
-        OK(tpm_pcr_read(m.tpm, ALG_SHA256, TPM_PCRS_ALL, &before, &err));
-    power_off(&m);
+    folder_new(&rig);
+    power_on(&rig, shape, NULL, START_FIRST_MS);
+    detects_itself(&rig);
+    show(&rig, shape);
+    judge(&rig);
+    struct sample roots = state_file(&rig, "roots.pem");
+    snprintf(boot_id, sizeof(boot_id), "%s", rig.l.boot_id);
+    if (rig.tpm)
+        OK(tpm_pcr_read(rig.tpm, ALG_SHA256, TPM_PCRS_ALL, &before, &err));
+    power_off(&rig);
 
-    power_on(&m, shape, NULL, START_LATER_MS);
-    struct sample again = state_file(&m, "roots.pem");
+    power_on(&rig, shape, NULL, START_LATER_MS);
+    struct sample again = state_file(&rig, "roots.pem");
     assert_true(bytes_equal(sample_bytes(&roots), sample_bytes(&again)));
-    assert_string_equal(m.l.boot_id, boot_id);
-    if (m.tpm) {
-        OK(tpm_pcr_read(m.tpm, ALG_SHA256, TPM_PCRS_ALL, &after, &err));
+    assert_string_equal(rig.l.boot_id, boot_id);
+    if (rig.tpm) {
+        OK(tpm_pcr_read(rig.tpm, ALG_SHA256, TPM_PCRS_ALL, &after, &err));
         for (size_t i = 0; i < TPM_PCRS; i++)
             assert_true(bytes_equal(digest_bytes(&before.pcr[i]), digest_bytes(&after.pcr[i])));
     }
-    detects_itself(&m);
-    if (emulator_shape(m.e)->report == REPORT_KERNEL) {
-        show(&m, shape);
-        judge(&m);
+    detects_itself(&rig);
+    if (emulator_shape(rig.e)->report == REPORT_KERNEL) {
+        show(&rig, shape);
+        judge(&rig);
     }
-    power_off(&m);
+    power_off(&rig);
     sample_done(&roots);
     sample_done(&again);
-    folder_drop(&m);
+    folder_drop(&rig);
 }
 
 #define LIFE(name, shape)                                                                                    \
@@ -532,6 +548,44 @@ static void the_network_ends_at_the_machine(void **state)
     }
 }
 
+#define THREADS 4
+#define ROUNDS  25
+
+static void *ask_often(void *arg)
+{
+    size_t *good = arg;
+    for (size_t i = 0; i < ROUNDS; i++) {
+        struct tee_report r;
+        struct err err = { 0 };
+        if (tee_report_get(&shared.l, TEE_SEV_SNP, report_data, &r, &err) < 0)
+            continue;
+        *good += r.report.n == 1184;
+        tee_report_done(&r);
+        const struct http_request request = {
+            .method = "GET", .url = GENOA_CHAIN, .deadline_ms = 1000, .max_body = 1 << 16
+        };
+        struct http_response answer;
+        if (http_perform(&shared.l.http, &request, &answer, &err) < 0)
+            continue;
+        *good += answer.status == 200;
+        http_response_done(&answer);
+    }
+    return NULL;
+}
+
+static void serves_several_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    size_t good[THREADS] = { 0 };
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_often, &good[i]), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(good[i], 2 * ROUNDS);
+    }
+}
+
 /* ---- State ---- */
 
 static void refuses(struct machine *m, const char *shape, const char *named)
@@ -554,44 +608,42 @@ static void names_damaged_files(void **state)
     } files[] = { { "ca/intel-root.key.pem", 60 },  { "ca/intel-root.der", -1 },
                   { "tdx/pck.der", 200 },           { "collateral/tcb_info.json", 60 },
                   { "collateral/pck_crl.der", 30 }, { "roots.pem", 40 } };
-    struct machine m = { 0 };
-    folder_new(&m);
-    power_on(&m, "tdx", NULL, START_FIRST_MS);
-    power_off(&m);
+    folder_new(&rig);
+    power_on(&rig, "tdx", NULL, START_FIRST_MS);
+    power_off(&rig);
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         char path[PATH_MAX];
-        struct sample s = state_file(&m, files[i].name);
-        snprintf(path, sizeof(path), "%s/emulator/%s", m.state, files[i].name);
+        struct sample s = state_file(&rig, files[i].name);
+        snprintf(path, sizeof(path), "%s/emulator/%s", rig.state, files[i].name);
         uint8_t *byte = s.p + (files[i].at < 0 ? s.n - 1 : (size_t)files[i].at);
         *byte ^= 0x04;
         OK(file_write_atomic(path, sample_bytes(&s), 0600, &err));
-        refuses(&m, "tdx", files[i].name);
+        refuses(&rig, "tdx", files[i].name);
         *byte ^= 0x04;
         OK(file_write_atomic(path, sample_bytes(&s), 0600, &err));
         sample_done(&s);
     }
-    power_on(&m, "tdx", NULL, START_LATER_MS);
-    power_off(&m);
-    folder_drop(&m);
+    power_on(&rig, "tdx", NULL, START_LATER_MS);
+    power_off(&rig);
+    folder_drop(&rig);
 }
 
 /* Two shapes in one folder are two machines; the roots of both are listed, and each detects itself. */
 static void holds_machines_of_several_shapes(void **state)
 {
     (void)state;
-    struct machine m = { 0 };
-    folder_new(&m);
-    power_on(&m, "tdx", NULL, START_FIRST_MS);
-    power_off(&m);
-    power_on(&m, "azure-snp", NULL, START_FIRST_MS);
-    detects_itself(&m);
-    show(&m, "azure-snp");
-    judge(&m);
-    power_off(&m);
-    power_on(&m, "tdx", NULL, START_LATER_MS);
-    detects_itself(&m);
-    power_off(&m);
-    folder_drop(&m);
+    folder_new(&rig);
+    power_on(&rig, "tdx", NULL, START_FIRST_MS);
+    power_off(&rig);
+    power_on(&rig, "azure-snp", NULL, START_FIRST_MS);
+    detects_itself(&rig);
+    show(&rig, "azure-snp");
+    judge(&rig);
+    power_off(&rig);
+    power_on(&rig, "tdx", NULL, START_LATER_MS);
+    detects_itself(&rig);
+    power_off(&rig);
+    folder_drop(&rig);
 }
 
 static void refuses_unknown_shapes(void **state)
@@ -609,78 +661,77 @@ static void refuses_unknown_shapes(void **state)
 static void boots_anew(void **state)
 {
     (void)state;
-    struct machine m = { 0 };
     char boot_id[64], path[PATH_MAX];
-    folder_new(&m);
-    power_on(&m, "tdx-vtpm", NULL, START_FIRST_MS);
-    snprintf(boot_id, sizeof(boot_id), "%s", m.l.boot_id);
+    folder_new(&rig);
+    power_on(&rig, "tdx-vtpm", NULL, START_FIRST_MS);
+    snprintf(boot_id, sizeof(boot_id), "%s", rig.l.boot_id);
     struct digest extra = { .alg = ALG_SHA256, .n = 32 };
-    OK(tpm_pcr_extend(m.tpm, 15, &extra, 1, &err));
-    power_off(&m);
-    snprintf(path, sizeof(path), "%s/emulator/tdx-vtpm/tpm/tpm2-boot", m.state);
+    OK(tpm_pcr_extend(rig.tpm, 15, &extra, 1, &err));
+    power_off(&rig);
+    snprintf(path, sizeof(path), "%s/emulator/tdx-vtpm/tpm/tpm2-boot", rig.state);
     assert_int_equal(unlink(path), 0);
-    power_on(&m, "tdx-vtpm", NULL, START_LATER_MS);
-    assert_string_not_equal(m.l.boot_id, boot_id);
-    show(&m, "tdx-vtpm");
-    judge(&m); /* PCR 15 is zero again and the log is the whole truth */
-    power_off(&m);
-    folder_drop(&m);
+    power_on(&rig, "tdx-vtpm", NULL, START_LATER_MS);
+    assert_string_not_equal(rig.l.boot_id, boot_id);
+    show(&rig, "tdx-vtpm");
+    judge(&rig); /* PCR 15 is zero again and the log is the whole truth */
+    power_off(&rig);
+    folder_drop(&rig);
 }
 
 static void uses_an_external_tpm(void **state)
 {
     (void)state;
-    struct machine m = { 0 };
     struct swtpm w;
     if (!swtpm_available())
         skip();
     swtpm_new(&w);
-    folder_new(&m);
-    power_on(&m, "gcp-snp", w.tcti, START_FIRST_MS);
-    assert_string_equal(m.l.tpm.kind, "external");
-    detects_itself(&m);
-    show(&m, "gcp-snp");
-    judge(&m);
-    power_off(&m);
-    power_on(&m, "gcp-snp", w.tcti, START_LATER_MS); /* nothing is measured or provisioned twice */
-    show(&m, "gcp-snp");
-    judge(&m);
-    power_off(&m);
+    folder_new(&rig);
+    power_on(&rig, "gcp-snp", w.tcti, START_FIRST_MS);
+    assert_string_equal(rig.l.tpm.kind, "external");
+    detects_itself(&rig);
+    show(&rig, "gcp-snp");
+    judge(&rig);
+    power_off(&rig);
+    power_on(&rig, "gcp-snp", w.tcti, START_LATER_MS); /* nothing is measured or provisioned twice */
+    show(&rig, "gcp-snp");
+    judge(&rig);
+    power_off(&rig);
     struct err err = { 0 };
-    assert_int_equal(emulator_new("azure-snp", m.state, w.tcti, &m.e, &err),
+    assert_int_equal(emulator_new("azure-snp", rig.state, w.tcti, &rig.e, &err),
                      -1); /* other PCRs than its own */
     assert_int_equal(err.kind, ERR_INPUT);
     swtpm_kill(&w); /* power-on reset */
     swtpm_start(&w);
-    power_on(&m, "azure-snp", w.tcti, START_FIRST_MS);
-    show(&m, "azure-snp");
-    power_off(&m);
-    folder_drop(&m);
+    power_on(&rig, "azure-snp", w.tcti, START_FIRST_MS);
+    show(&rig, "azure-snp");
+    power_off(&rig);
+    folder_drop(&rig);
     swtpm_done(&w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(life_of_gcp_snp),
-        cmocka_unit_test(life_of_snp),
-        cmocka_unit_test(life_of_tdx),
-        cmocka_unit_test(life_of_snp_vtpm),
-        cmocka_unit_test(life_of_tdx_vtpm),
-        cmocka_unit_test(life_of_azure_snp),
-        cmocka_unit_test(life_of_azure_tdx),
-        cmocka_unit_test(life_of_gcp_tdx),
-        cmocka_unit_test(life_of_aws_snp),
-        cmocka_unit_test(names_damaged_files),
-        cmocka_unit_test(holds_machines_of_several_shapes),
-        cmocka_unit_test(refuses_unknown_shapes),
-        cmocka_unit_test(boots_anew),
-        cmocka_unit_test(uses_an_external_tpm),
+        cmocka_unit_test_teardown(life_of_gcp_snp, switch_off),
+        cmocka_unit_test_teardown(life_of_snp, switch_off),
+        cmocka_unit_test_teardown(life_of_tdx, switch_off),
+        cmocka_unit_test_teardown(life_of_snp_vtpm, switch_off),
+        cmocka_unit_test_teardown(life_of_tdx_vtpm, switch_off),
+        cmocka_unit_test_teardown(life_of_azure_snp, switch_off),
+        cmocka_unit_test_teardown(life_of_azure_tdx, switch_off),
+        cmocka_unit_test_teardown(life_of_gcp_tdx, switch_off),
+        cmocka_unit_test_teardown(life_of_aws_snp, switch_off),
+        cmocka_unit_test_teardown(names_damaged_files, switch_off),
+        cmocka_unit_test_teardown(holds_machines_of_several_shapes, switch_off),
+        cmocka_unit_test_teardown(refuses_unknown_shapes, switch_off),
+        cmocka_unit_test_teardown(boots_anew, switch_off),
+        cmocka_unit_test_teardown(uses_an_external_tpm, switch_off),
     };
     const struct CMUnitTest rules[] = {
         cmocka_unit_test(configfs_keeps_the_kernels_rules),
         cmocka_unit_test(sev_guest_keeps_the_kernels_rules),
         cmocka_unit_test(the_network_ends_at_the_machine),
+        cmocka_unit_test(serves_several_threads),
     };
     int rc = cmocka_run_group_tests_name("lives", tests, NULL, NULL);
     return cmocka_run_group_tests_name("rules", rules, shared_on, shared_off) | rc;

@@ -307,7 +307,9 @@ if has("hcl.bin"):
     modulus = check_hcl("hcl", bytes(64))
     check("hcl: the same AK after a refresh", check_hcl("hcl_fresh", load("user_data")) == modulus)
     padded = load("nv_01c101d0.bin")
-    ak_cert = x509.load_der_x509_certificate(padded.rstrip(b"\0") + b"" if padded[-1] else padded.rstrip(b"\0"))
+    size = 4 + struct.unpack_from(">H", padded, 2)[0]
+    check("azure: only zeros follow", not any(padded[size:]) and len(padded) == 2048)
+    ak_cert = x509.load_der_x509_certificate(padded[:size])
     check("azure: AK certificate is over HCLAkPub, by the emulated CA",
           ak_cert.public_key().public_numbers().n == int.from_bytes(modulus, "big")
           and any(signed_by(ak_cert, r) for r in ROOTS))
