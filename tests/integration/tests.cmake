@@ -1,8 +1,11 @@
 # Tests that start programs, a real TPM or servers on loopback.
 if(CVM_EMULATOR)
-    cvm_test(test_emulator SOURCES integration/test_emulator.c DEPENDS emulator LABELS integration)
-    target_compile_definitions(test_emulator PRIVATE
-        CHECK_EMULATOR="${CMAKE_SOURCE_DIR}/tests/interop/check_emulator.py")
+    foreach(part emulator emulator_rules)
+        cvm_test(test_${part} SOURCES integration/test_${part}.c integration/emulator_rig.c DEPENDS emulator
+            LABELS integration)
+        target_compile_definitions(test_${part} PRIVATE
+            CHECK_EMULATOR="${CMAKE_SOURCE_DIR}/tests/interop/check_emulator.py")
+    endforeach()
     cvm_test(test_tpm_device SOURCES integration/test_tpm_device.c support/rig.c DEPENDS tpm softtpm LABELS integration)
     cvm_test(test_soft_tpm SOURCES integration/test_soft_tpm.c support/machine.c DEPENDS tpm softtpm LABELS integration)
     cvm_test(test_tpm_line SOURCES integration/test_tpm_line.c support/machine.c DEPENDS tpm softtpm LABELS integration)
