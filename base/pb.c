@@ -28,7 +28,7 @@ int pb_next(struct reader *r, struct pb_field *out, struct err *err)
 {
     struct reader at = *r;
     struct pb_field f = { .data = bytes_of(NULL, 0) };
-    uint64_t key;
+    uint64_t key = 0;
     uint32_t fixed32 = 0;
     if (at.rest.n == 0)
         return 0;

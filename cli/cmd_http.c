@@ -51,7 +51,7 @@ static int prepare(struct call *c)
         return fail(STATUS_USAGE, c->command->name, "the nonce must have 1 to 30 bytes",
                     "hash a longer challenge and cut it to 30");
     } else {
-        strcpy(c->nonce_text, c->nonce);
+        memcpy(c->nonce_text, c->nonce, strlen(c->nonce) + 1);
     }
     return 0;
 }

@@ -62,12 +62,12 @@ int target_parse(const char *text, struct target *out, struct err *err)
     if (strlen(text) >= TARGET_MAX - 16 || !plain(text))
         return err_set(err, ERR_INPUT, 0, "not a host, a host:port, a URL or unix:/path");
     if (strncmp(text, "unix:/", 6) == 0) {
-        strcpy(t.base, "http://localhost");
-        strcpy(t.socket, text + 5);
+        snprintf(t.base, sizeof(t.base), "http://localhost");
+        snprintf(t.socket, sizeof(t.socket), "%s", text + 5);
         t.loopback = true;
     } else if (strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0) {
         t.tls = strncasecmp(text, "https", 5) == 0;
-        strcpy(t.base, text);
+        snprintf(t.base, sizeof(t.base), "%s", text);
         for (size_t n = strlen(t.base); n && t.base[n - 1] == '/'; n--)
             t.base[n - 1] = '\0';
     } else if (strstr(text, "://")) {

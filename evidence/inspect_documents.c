@@ -192,41 +192,38 @@ static int put_quotes(json_t *out, const struct attestation *a, struct err *err)
     return 0;
 }
 
+/* Adds a nested message of its own type, if it is there. */
+static int put_message(json_t *out, const char *key, const struct pb_message *type, uint32_t number,
+                       struct bytes message, struct err *err)
+{
+    struct pb_field f;
+    json_t *shown = NULL;
+    for (size_t i = 0; i < type->count; i++) {
+        const struct pb_member *m = &type->members[i];
+        if (m->number != number || !pb_find(message, number, &f))
+            continue;
+        if (pb_to_json(m->message, f.data, PB_READABLE, &shown, err) < 0)
+            return -1;
+        put(out, key, shown);
+    }
+    return 0;
+}
+
 static int put_snp(json_t *out, const struct attestation *a, struct err *err)
 {
     struct pb_field snp;
-    json_t *shown = NULL, *inner = json_object(), *chain = json_object();
-    if (!pb_find(a->message, 8, &snp)) {
-        json_decref(inner);
-        json_decref(chain);
+    if (!pb_find(a->message, 8, &snp))
         return 0;
-    }
+    json_t *inner = json_object(), *chain = json_object();
     put(out, "sev_snp_attestation", inner);
     put(inner, "certificate_chain", chain);
-    if (pb_to_json(&snp_attestation_message, snp.data, PB_READABLE, &shown, err) < 0)
-        return -1;
-    json_t *product = json_object_get(shown, "product");
-    if (product)
-        put(inner, "product", json_incref(product));
-    json_decref(shown);
-    if (put_some(inner, "report", "snp_report", buf_bytes(&a->snp_report), err) < 0
+    if (put_message(inner, "product", &snp_attestation_message, 3, snp.data, err) < 0
+        || put_some(inner, "report", "snp_report", buf_bytes(&a->snp_report), err) < 0
         || put_some(chain, "vcek_cert", "certificate", a->vcek_cert, err) < 0
         || put_some(chain, "vlek_cert", "certificate", a->vlek_cert, err) < 0
         || put_some(chain, "ask_cert", "certificate", a->ask_cert, err) < 0
         || put_some(chain, "ark_cert", "certificate", a->ark_cert, err) < 0)
         return -1;
-    return 0;
-}
-
-static int put_instance(json_t *out, const struct attestation *a, struct err *err)
-{
-    json_t *all = NULL;
-    if (pb_to_json(&attestation_message, a->message, PB_READABLE, &all, err) < 0)
-        return -1;
-    json_t *instance = json_object_get(all, "instance_info");
-    if (instance)
-        put(out, "instance_info", json_incref(instance));
-    json_decref(all);
     return 0;
 }
 
@@ -237,7 +234,8 @@ int inspect_attestation(struct bytes data, json_t *out, struct err *err)
         return -1;
     put(out, "encoding", json_string(a.wire.n ? "json" : "protobuf"));
     if (put_some(out, "ak_pub", "tpm_public", a.ak_pub, err) < 0 || put_quotes(out, &a, err) < 0
-        || put_some(out, "event_log", "eventlog", a.event_log, err) < 0 || put_instance(out, &a, err) < 0)
+        || put_some(out, "event_log", "eventlog", a.event_log, err) < 0
+        || put_message(out, "instance_info", &attestation_message, 4, a.message, err) < 0)
         return -1;
     if (a.canonical_event_log.n)
         put(out, "canonical_event_log", json_hex(a.canonical_event_log));

@@ -92,7 +92,7 @@ static const char *snake(const char *name, char out[static KEY_MAX])
         bool starts_word = p > name && isupper((unsigned char)*p) && islower((unsigned char)p[-1]);
         if (starts_word)
             out[n++] = '_';
-        out[n++] = *p == '-' ? '_' : (char)tolower((unsigned char)*p);
+        out[n++] = (char)(*p == '-' ? '_' : tolower((unsigned char)*p));
     }
     out[n] = '\0';
     return out;

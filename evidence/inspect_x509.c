@@ -218,7 +218,8 @@ int inspect_certificate(struct bytes data, json_t *out, struct err *err)
 {
     X509 *certs[INSPECT_CERTS_MAX];
     int rc = 0;
-    if (!pem_label(data).n && (data.n == 0 || data.p[0] != 0x30)) /* a chain inside other bytes is not taken */
+    if (!pem_label(data).n
+        && (data.n == 0 || data.p[0] != 0x30)) /* a chain inside other bytes is not taken */
         return err_set(err, ERR_INPUT, 0, "no certificate at offset 0 of %zu", data.n);
     int n = x509_parse_chain(data, certs, INSPECT_CERTS_MAX, err);
     if (n < 0)
