@@ -29,7 +29,7 @@ int platform_answer(struct request *r, struct buf *out, struct err *err)
     const struct shape *shape = collector_shape(c);
     buf_printf(
         out, "{\"tee_type\":%d,\"tee_name\":\"%s\",\"cloud_type\":%d,\"cloud_name\":\"%s\",\"emulated\":%s,",
-        (int)shape->tee, tee_name(shape->tee), (int)shape->cloud, cloud_name(shape->cloud),
+        (int)shape->tee, tee_name(shape->tee), (int)collector_cloud(c), cloud_name(collector_cloud(c)),
         server_emulated(r->server) ? "true" : "false");
     buf_printf(out, "\"tpm\":\"%s\",\"tls_spki_sha256\":\"%s\"}\n", collector_tpm_kind(c),
                server_spki_sha256(r->server));

@@ -198,7 +198,7 @@ int server_new(const struct server_options *options, struct server **out, struct
     s->journal = options->journal;
     s->limits = options->limits;
     s->emulated = options->emulated;
-    s->cloud = collector_shape(options->collector)->cloud;
+    s->cloud = collector_cloud(options->collector);
     s->inside = (struct side){ s, NULL, conns_new(false) };
     s->outside = (struct side){ s, NULL, conns_new(true) };
     s->rates = rates_new();

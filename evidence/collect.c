@@ -341,6 +341,11 @@ const struct shape *collector_shape(const struct collector *c)
     return c->shape;
 }
 
+enum cloud_type collector_cloud(const struct collector *c)
+{
+    return c->cloud;
+}
+
 const char *collector_tpm_kind(const struct collector *c)
 {
     return c->shape->tpm && c->lower->tpm.kind ? c->lower->tpm.kind : "none";
@@ -426,6 +431,7 @@ static int detect_shape(struct collector *c, struct err *err)
     AUTO(buf_done) struct buf names = buf_new(sizeof(err->cause) - 80);
     detect(c->lower, c->tpm, &found);
     c->shape = shape_find(found.tee, found.cloud, found.tpm, found.hcl);
+    c->cloud = found.cloud;
     if (c->shape)
         return 0;
     for (size_t i = 0; i < found.count; i++)
@@ -475,6 +481,7 @@ int collector_new(const struct collector_options *o, struct collector **out, str
     pthread_mutex_init(&c->lock, NULL);
     c->lower = o->lower;
     c->shape = o->shape;
+    c->cloud = o->shape ? o->shape->cloud : CLOUD_NONE;
     c->fresh_at_ms = -FRESH_INTERVAL_MS;
     c->id.spki = buf_new(AK_MAX);
     c->id.public_area = buf_new(AK_MAX);

@@ -34,6 +34,10 @@ MUST_USE int collector_new(const struct collector_options *options, struct colle
 void collector_free(struct collector *c);
 
 const struct shape *collector_shape(const struct collector *c);
+
+/** The cloud as the machine's DMI names it; a machine without a cloud's usual parts has a shape without
+ * cloud. */
+enum cloud_type collector_cloud(const struct collector *c);
 const char *collector_tpm_kind(const struct collector *c); /* "device", "external", "emulated", "none" */
 const char *collector_boot_id(const struct collector *c);
 

@@ -47,6 +47,7 @@ struct boot_log {
 struct collector {
     const struct lower *lower;
     const struct shape *shape;
+    enum cloud_type cloud;
     char boot_id[64];
     struct worker *tpm_worker, *tee_worker, *aux_worker;
     struct vek_store *veks;

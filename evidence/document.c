@@ -131,7 +131,7 @@ int evidence_document(const struct collector *c, const struct evidence *e,
     const struct shape *shape = c->shape;
     buf_str(out, "{\"version\":1,\"platform\":{");
     put_text(out, "tee", tee_name(shape->tee));
-    put_text(out, "cloud", cloud_name(shape->cloud));
+    put_text(out, "cloud", cloud_name(c->cloud));
     put_raw(out, "emulated", c->lower->emulated ? "true" : "false");
     buf_u8(out, '}');
     put_tee(shape, e, out);

@@ -122,7 +122,7 @@ int evidence_golden(const struct collector *c, const struct evidence *e, uint32_
     buf_str(out, "{\"golden_measurement\":{\"version\":1,\"platform\":{\"tee\":");
     json_put_string(out, bytes_str(tee_name(shape->tee)));
     json_put_key(out, "cloud");
-    json_put_string(out, bytes_str(cloud_name(shape->cloud)));
+    json_put_string(out, bytes_str(cloud_name(c->cloud)));
     buf_u8(out, '}');
     if (shape->tee == TEE_SEV_SNP && put_snp(buf_bytes(&e->tee.report), out, err) < 0)
         return -1;

@@ -66,6 +66,11 @@ const struct shape *collector_shape(const struct collector *c)
     return c->shape;
 }
 
+enum cloud_type collector_cloud(const struct collector *c)
+{
+    return collector_shape(c)->cloud;
+}
+
 const char *collector_tpm_kind(const struct collector *c)
 {
     return c->shape->tpm ? "device" : "none";
