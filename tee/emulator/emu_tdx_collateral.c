@@ -134,8 +134,13 @@ static bool genuine(const struct tdx_certs *c, struct bytes doc, size_t head, ti
         || hex_decode_fixed(bytes_of(doc.p + doc.n - 130, 128), raw, sizeof(raw), &ignored) < 0)
         return false;
     ECDSA_SIG *sig = ECDSA_SIG_new();
-    if (!sig || ECDSA_SIG_set0(sig, BN_bin2bn(raw, 32, NULL), BN_bin2bn(raw + 32, 32, NULL)) != 1)
+    BIGNUM *r = BN_bin2bn(raw, 32, NULL), *v = BN_bin2bn(raw + 32, 32, NULL);
+    if (!sig || ECDSA_SIG_set0(sig, r, v) != 1) {
+        BN_free(r);
+        BN_free(v);
+        ECDSA_SIG_free(sig);
         return false;
+    }
     unsigned char *der = NULL;
     int n = i2d_ECDSA_SIG(sig, &der);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();

@@ -151,6 +151,12 @@ int cert_make(const struct cert_spec *spec, EVP_PKEY *subject, const struct iden
     return x509_put_der(cert, der, err);
 }
 
+static bool nearly_over(const X509 *cert)
+{
+    time_t renew = time(NULL) + 30 * DAY;
+    return X509_cmp_time(X509_get0_notAfter(cert), &renew) < 0;
+}
+
 int identity_load(struct identity *i, const struct store *s, const char *name, enum key_kind kind,
                   const struct cert_spec *spec, const struct identity *issuer, struct err *err)
 {
@@ -162,6 +168,11 @@ int identity_load(struct identity *i, const struct store *s, const char *name, e
         return -1;
     EVP_PKEY *issuer_key = issuer ? issuer->key : i->key;
     bool kept = store_cert(s, cert_name, i->key, issuer_key, &i->cert, err) == 0;
+    if (kept && issuer && nearly_over(i->cert)) { /* a VLEK has one year; a root has to stay */
+        X509_free(MOVE(i->cert));
+        kept = false;
+        err->kind = ERR_NOT_FOUND;
+    }
     if (!kept) {
         if (err->kind != ERR_NOT_FOUND
             || cert_new(spec, i->key, issuer ? issuer->cert : NULL, issuer_key, &i->cert, err) < 0)
