@@ -16,5 +16,6 @@ cvm_test(test_tee_vek_cert SOURCES unit/test_tee_vek_cert.c DEPENDS tee LABELS u
 cvm_test(test_tee_tdx SOURCES unit/test_tee_tdx.c DEPENDS tee LABELS unit)
 cvm_test(test_tee_azure_gcp SOURCES unit/test_tee_azure_gcp.c DEPENDS tee LABELS unit)
 cvm_test(test_attestation SOURCES unit/test_attestation.c DEPENDS evidence LABELS unit)
+cvm_test(test_cli_target SOURCES unit/test_cli_target.c DEPENDS cli LABELS unit)
 cvm_test(test_limits SOURCES unit/test_limits.c integration/fake_collector.c DEPENDS agent LABELS unit)
 cvm_test(test_config SOURCES unit/test_config.c DEPENDS agent LABELS unit)

@@ -1,0 +1,66 @@
+/* cli/target.h: where an agent is, as users say it. */
+#include "evidence.h"
+
+#include "base/auto.h"
+#include "cli/target.h"
+
+static void reads_what_users_write(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *base, *socket;
+        bool tls, loopback;
+    } rows[] = {
+        { "10.0.0.7", "https://10.0.0.7:8000", "", true, false },
+        { "host.example", "https://host.example:8000", "", true, false },
+        { "host:443", "https://host:443", "", true, false },
+        { "2001:db8::7", "https://[2001:db8::7]:8000", "", true, false },
+        { "[2001:db8::7]:9", "https://[2001:db8::7]:9", "", true, false },
+        { "127.0.0.1", "http://127.0.0.1:7999", "", false, true },
+        { "localhost", "http://localhost:7999", "", false, true },
+        { "::1", "http://[::1]:7999", "", false, true },
+        { "127.0.0.1:8000", "https://127.0.0.1:8000", "", true, true },
+        { "localhost:1234", "http://localhost:1234", "", false, true },
+        { "http://h:1/", "http://h:1", "", false, false },
+        { "HTTPS://h", "HTTPS://h", "", true, false },
+        { "unix:/run/a.sock", "http://localhost", "/run/a.sock", false, true },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct target t;
+        struct err err = { 0 };
+        if (target_parse(rows[i].text, &t, &err) < 0)
+            fail_msg("%s: %s", rows[i].text, err.cause);
+        assert_string_equal(t.base, rows[i].base);
+        assert_string_equal(t.socket, rows[i].socket);
+        assert_int_equal(t.tls, rows[i].tls);
+        assert_int_equal(t.loopback, rows[i].loopback);
+    }
+}
+
+static void refuses_what_is_no_place(void **state)
+{
+    (void)state;
+    char huge[2 * TARGET_MAX];
+    memset(huge, 'a', sizeof(huge) - 1);
+    huge[sizeof(huge) - 1] = '\0';
+    const char *const bad[] = { "",           "a b",   "host/path", "host:",    "host:x",
+                                "ftp://host", ":8000", "user@host", "unix:rel", "http://a\nb",
+                                "a?b=c",      "a#b",   "\x1b[1",    huge };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct target t = { .base = "untouched" };
+        struct err err = { 0 };
+        int rc = target_parse(bad[i], &t, &err);
+        if (rc == 0)
+            fail_msg("read: %s as %s", bad[i], t.base);
+        assert_string_equal(t.base, "untouched");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_what_users_write),
+        cmocka_unit_test(refuses_what_is_no_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
