@@ -19,3 +19,5 @@ cvm_test(test_attestation SOURCES unit/test_attestation.c DEPENDS evidence LABEL
 cvm_test(test_cli_target SOURCES unit/test_cli_target.c DEPENDS cli LABELS unit)
 cvm_test(test_limits SOURCES unit/test_limits.c integration/fake_collector.c DEPENDS agent LABELS unit)
 cvm_test(test_config SOURCES unit/test_config.c DEPENDS agent LABELS unit)
+cvm_test(test_tdx_tcb SOURCES unit/test_tdx_tcb.c DEPENDS tee LABELS unit)
+cvm_test(test_tdx_verify SOURCES unit/test_tdx_verify.c DEPENDS tee policy LIBS Threads::Threads LABELS unit)
