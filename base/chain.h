@@ -8,7 +8,8 @@
 
 #include <time.h>
 
-#define CHAIN_DEPTH_MAX 6 /* certificates in a path, leaf and anchor included */
+#define CHAIN_DEPTH_MAX 6           /* certificates in a path, leaf and anchor included */
+#define CRL_MAX         (16u << 20) /* largest CRL that is parsed */
 
 /** What a chain is built from. */
 struct chain_request {
@@ -33,10 +34,12 @@ struct chain_result {
  * the signature verifies (not over MD5 or SHA-1), the issuer is a CA that may sign certificates, path lengths
  * hold, and no critical extension is there that nobody understands. The anchor itself may be the leaf's
  * direct issuer.
- *  @return 0, or -1 with ERR_DENIED: no such path, with the certificate where it ends and why */
+ *  @return 0, or -1 with the certificate where the path ends and why: ERR_NOT_FOUND when no certificate of
+ * its issuer's name is at hand, ERR_DENIED when there is one and it will not do */
 MUST_USE int chain_verify(const struct chain_request *request, struct chain_result *out, struct err *err);
 
-/** Parses a CRL, DER or PEM. @return 0 with a new reference (X509_CRL_free), or -1 with ERR_INPUT */
+/** Parses a CRL, DER or PEM. @return 0 with a new reference (X509_CRL_free), or -1 with ERR_INPUT or
+ * ERR_TOO_LARGE (over CRL_MAX) */
 MUST_USE int crl_parse(struct bytes data, X509_CRL **out, struct err *err);
 
 static inline void crl_drop(X509_CRL **crl)
@@ -44,7 +47,8 @@ static inline void crl_drop(X509_CRL **crl)
     X509_CRL_free(*crl);
 }
 
-/** Judges a CRL by the issuer that must have signed it: issuer name, signature, dates at the clock.
+/** Judges a CRL by the issuer that must have signed it: issuer name, right to sign CRLs, signature (not over
+ * MD5 or SHA-1), no critical extension (the CRL might be partial), dates at the clock.
  *  @return 0, or -1 with ERR_DENIED naming what does not hold */
 MUST_USE int crl_verify(X509_CRL *crl, X509 *issuer, time_t at, struct err *err);
 
@@ -57,7 +61,8 @@ MUST_USE int crl_times(const X509_CRL *crl, time_t *this_update, time_t *next_up
 /** An ASN.1 time as seconds since 1970. */
 MUST_USE int asn1_time_value(const ASN1_TIME *t, time_t *out, struct err *err);
 
-/** RFC 3339 "2025-01-31T12:00:00Z" (also with an offset or a fraction of seconds) to seconds since 1970. */
+/** RFC 3339 "2025-01-31T12:00:00Z" (also with an offset or a fraction of seconds) to seconds since 1970; no
+ * leap seconds. @return 0, or -1 with ERR_INPUT */
 MUST_USE int rfc3339_parse(const char *text, time_t *out, struct err *err);
 
 /** Seconds since 1970 as RFC 3339 in UTC. Returns out. */

@@ -34,18 +34,23 @@ static void put_checks(struct buf *out, const struct checks *checks)
     }
 }
 
-static void put_facts(struct buf *out, json_t *facts)
+/* "name: value" for scalars, "name.member: value" for those of an object inside. */
+static void put_facts(struct buf *out, const char *prefix, json_t *facts)
 {
     const char *name;
     json_t *value;
     json_object_foreach(facts, name, value)
     {
+        if (json_is_object(value) && !*prefix) {
+            put_facts(out, name, value);
+            continue;
+        }
         if (json_is_object(value) || json_is_array(value))
             continue;
         AUTO(buf_done) struct buf text = buf_new(ANSWER_MAX);
         json_put(&text, value, false);
         AUTO(free_str) char *line = buf_take_str(&text);
-        buf_printf(out, "%s: ", name);
+        buf_printf(out, "%s%s%s: ", prefix, *prefix ? "." : "", name);
         put_line(out, line ? line : "?");
     }
 }
@@ -55,7 +60,7 @@ static int print_text(const struct verify_answer *answer, bool success)
     AUTO(buf_done) struct buf out = buf_new(ANSWER_MAX);
     put_checks(&out, answer->checks);
     if (answer->facts)
-        put_facts(&out, answer->facts);
+        put_facts(&out, "", answer->facts);
     buf_str(&out, success ? "verified\n" : "NOT verified\n");
     return write_out(&out, NULL);
 }

@@ -6,7 +6,14 @@
 #include "base/checks.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <time.h>
+
+/** For AUTO(checks_drop) struct checks *c = calloc(1, sizeof(*c)). */
+static inline void checks_drop(struct checks **c)
+{
+    free(*c);
+}
 
 /** Everything that a verify command found out. Verified is: at least one check made, and none false. */
 struct verify_answer {
@@ -18,7 +25,7 @@ struct verify_answer {
 };
 
 /** Prints the answer to standard output. Text: a line a check ("ok", "FAILED", "-" for null), then one a
- * warning and one a scalar fact. JSON:
+ * warning and one a scalar fact, those of an object inside too. JSON:
  * {"success":bool,"error"?:text,"checks":[...],<facts>,"warnings":[...]}. An answer that is no also gets its
  * line on standard error, with the first check that is false.
  *  @return the exit status: 0 verified, 1 not, 3 malformed, 4 if it could not be printed */

@@ -52,3 +52,6 @@ cvm_script_test(test_cli_http /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integra
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent)
 cvm_script_test(test_verify_tdx /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_tdx.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
+cvm_script_test(test_verify_raw /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_raw.py
+    ${CVM_EVIDENCE_DEFAULT})
+set_tests_properties(test_verify_raw PROPERTIES SKIP_RETURN_CODE 77)
