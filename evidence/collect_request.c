@@ -1,0 +1,300 @@
+/* One collection: what it binds, its two parts on their workers, and its end. */
+#include "evidence/collect_internal.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- one collection ---- */
+
+void evidence_free(struct evidence *e)
+{
+    if (!e)
+        return;
+    buf_done(&e->quote);
+    buf_done(&e->sig);
+    buf_done(&e->ak_spki);
+    buf_done(&e->ak_public);
+    buf_done(&e->ak_cert);
+    ak_chain_done(&e->ak_chain);
+    tee_report_done(&e->tee);
+    vek_certs_done(&e->certs);
+    buf_done(&e->hcl);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+void evidence_missing(struct evidence *e, const char *key, const char *why)
+{
+    pthread_mutex_lock(&e->lock);
+    if (e->missing_n < MISSING_MAX) {
+        struct missing *m = &e->missing[e->missing_n++];
+        m->key = key;
+        snprintf(m->why, sizeof(m->why), "%s", why);
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
+void evidence_part_done(struct evidence *e, const struct err *err)
+{
+    if (err) {
+        pthread_mutex_lock(&e->lock);
+        if (e->err.kind == ERR_NONE)
+            e->err = *err;
+        pthread_mutex_unlock(&e->lock);
+    }
+    if (atomic_fetch_sub(&e->pending, 1) != 1)
+        return;
+    struct err why = e->err;
+    if (why.kind == ERR_NONE) {
+        atomic_fetch_add(&e->c->collected, 1);
+        e->done(e->arg, e, NULL);
+        return;
+    }
+    atomic_fetch_add(&e->c->failed, 1);
+    collect_done_fn *done = e->done;
+    void *arg = e->arg;
+    evidence_free(e);
+    done(arg, NULL, &why);
+}
+
+bool evidence_given_up(struct evidence *e)
+{
+    struct err err = { 0 };
+    pthread_mutex_lock(&e->lock);
+    bool failed = e->err.kind != ERR_NONE;
+    pthread_mutex_unlock(&e->lock);
+    if (failed) {
+        evidence_part_done(e, NULL);
+        return true;
+    }
+    if (monotonic_ms() - e->asked_at_ms <= COLLECT_WAIT_MAX)
+        return false;
+    err_set(&err, ERR_UNAVAILABLE, 0, "waited %d s for the device, which is busy or stuck: try again later",
+            COLLECT_WAIT_MAX / 1000);
+    evidence_part_done(e, &err);
+    return true;
+}
+
+static void part_dropped(struct evidence *e)
+{
+    struct err err = { 0 };
+    err_set(&err, ERR_UNAVAILABLE, 0, "the agent is shutting down");
+    evidence_part_done(e, &err);
+}
+
+static void tpm_dropped(struct job *job)
+{
+    part_dropped((struct evidence *)((char *)job - offsetof(struct evidence, tpm_job)));
+}
+
+static void tee_dropped(struct job *job)
+{
+    struct evidence *e = (struct evidence *)((char *)job - offsetof(struct evidence, tee_job));
+    if (e->fresh)
+        collect_fresh_over(e->c);
+    part_dropped(e);
+}
+
+/* ---- what is bound (contract, section 3) ---- */
+
+static int copy_identity(struct collector *c, struct evidence *e, struct err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    bool ready = c->id.spki.n > 0;
+    buf_put(&e->ak_spki, buf_bytes(&c->id.spki));
+    buf_put(&e->ak_public, buf_bytes(&c->id.public_area));
+    buf_put(&e->ak_cert, buf_bytes(&c->id.cert));
+    for (size_t i = 0; i < c->id.chain.n; i++) {
+        e->ak_chain.cert[i] = buf_new(CERT_TABLE_MAX);
+        buf_put(&e->ak_chain.cert[i], buf_bytes(&c->id.chain.cert[i]));
+        e->ak_chain.n = i + 1;
+    }
+    if (ready && !e->ak_cert.n && c->id.cert_why[0])
+        evidence_missing(e, "ak_cert", c->id.cert_why);
+    if (ready && e->ak_cert.n && !e->ak_chain.n)
+        evidence_missing(e, "ak_cert_chain", c->id.chain_why[0] ? c->id.chain_why : "not fetched yet");
+    pthread_mutex_unlock(&c->lock);
+    return ready ? 0 : err_set(err, ERR_UNAVAILABLE, 0, "the TPM has not given its attestation key yet");
+}
+
+static void bind(struct collector *c, struct evidence *e)
+{
+    uint8_t challenge[MAGIC_SIZE + NONCE_MAX];
+    memcpy(challenge, e->magic, MAGIC_SIZE);
+    memcpy(challenge + MAGIC_SIZE, e->nonce, e->nonce_n);
+    if (c->shape->tpm) {
+        sha256(buf_bytes(&e->ak_spki), e->report_data);
+    } else {
+        pthread_mutex_lock(&c->lock);
+        memcpy(e->report_data, c->workload_replay, 32);
+        pthread_mutex_unlock(&c->lock);
+    }
+    sha256(bytes_of(challenge, MAGIC_SIZE + e->nonce_n), e->report_data + 32);
+}
+
+/* ---- submitting ---- */
+
+static int check_request(const struct collector *c, const struct collect_request *r, struct err *err)
+{
+    if (r->magic.n != MAGIC_SIZE || r->nonce.n < 1 || r->nonce.n > NONCE_MAX || r->shown_nonce.n > 256
+        || (r->service && strlen(r->service) > SERVICE_MAX))
+        return err_set(err, ERR_INPUT, 0, "a nonce of %zu bytes: 1 to %d are possible", r->nonce.n,
+                       NONCE_MAX);
+    if (r->fresh && c->shape->report != REPORT_HCL)
+        return err_set(err, ERR_INPUT, 0, "fresh=1 is for Azure; here every report is fresh");
+    if (r->bank != ALG_SHA256 && r->bank != ALG_SHA384)
+        return err_set(err, ERR_INPUT, 0, "PCR bank 0x%04x: sha256 and sha384 are possible", r->bank);
+    return 0;
+}
+
+static struct evidence *evidence_new(struct collector *c, const struct collect_request *r)
+{
+    struct evidence *e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    struct bytes shown = r->shown_nonce.n ? r->shown_nonce : r->nonce;
+    pthread_mutex_init(&e->lock, NULL);
+    e->tpm_job = (struct job){ collect_tpm_part, tpm_dropped, r->outside, NULL };
+    e->tee_job = (struct job){ c->shape->report == REPORT_HCL ? collect_hcl_part : collect_kernel_part,
+                               tee_dropped, r->outside, NULL };
+    e->c = c;
+    e->asked_at_ms = monotonic_ms();
+    memcpy(e->magic, r->magic.p, MAGIC_SIZE);
+    memcpy(e->nonce, r->nonce.p, e->nonce_n = r->nonce.n);
+    memcpy(e->shown_nonce, shown.p, e->shown_nonce_n = shown.n);
+    snprintf(e->service, sizeof(e->service), "%s", r->service ? r->service : "");
+    e->bank = r->bank;
+    e->fresh = r->fresh;
+    e->outside = r->outside;
+    e->quote = buf_new(ATTEST_MAX);
+    e->sig = buf_new(SIGNATURE_MAX);
+    e->ak_spki = buf_new(AK_MAX);
+    e->ak_public = buf_new(AK_MAX);
+    e->ak_cert = buf_new(AK_MAX);
+    e->hcl = buf_new(1 << 16);
+    e->tee.report = buf_new(REPORT_MAX);
+    e->tee.certs = buf_new(CERT_TABLE_MAX);
+    return e;
+}
+
+/* Both parts are queued or none: the second refusal ends the first part early and is reported through done.
+ */
+static int queue_parts(struct collector *c, struct evidence *e, struct err *err)
+{
+    bool tee = c->shape->report != REPORT_NONE;
+    atomic_store(&e->pending, (c->shape->tpm ? 1 : 0) + (tee ? 1 : 0));
+    struct worker *tee_on = e->fresh ? c->aux_worker : c->tee_worker;
+    if (!tee)
+        return worker_submit(c->tpm_worker, &e->tpm_job, err);
+    if (worker_submit(tee_on, &e->tee_job, err) < 0)
+        return -1;
+    struct err second = { 0 };
+    if (c->shape->tpm && worker_submit(c->tpm_worker, &e->tpm_job, &second) < 0)
+        evidence_part_done(e, &second);
+    return 0;
+}
+
+struct warm_up {
+    struct job job;
+    struct collector *c;
+};
+
+static void warm_run(struct job *job)
+{
+    struct err ignored = { 0 };
+    (void)!collector_tpm_ready(((struct warm_up *)job)->c, &ignored);
+    free(job);
+}
+
+static void warm_dropped(struct job *job)
+{
+    free(job);
+}
+
+/* The key is not known because the TPM did not answer so far: try again in the background, answer now. */
+static void warm_up(struct collector *c)
+{
+    struct warm_up *w = calloc(1, sizeof(*w));
+    struct err ignored = { 0 };
+    if (!w)
+        return;
+    w->job = (struct job){ warm_run, warm_dropped, false, NULL };
+    w->c = c;
+    if (worker_waiting(c->tpm_worker) > 0 || worker_submit(c->tpm_worker, &w->job, &ignored) < 0)
+        free(w);
+}
+
+int collector_submit(struct collector *c, const struct collect_request *request, collect_done_fn *done,
+                     void *arg, struct err *err)
+{
+    if (check_request(c, request, err) < 0)
+        return -1;
+    struct evidence *e = evidence_new(c, request);
+    if (!e)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a collection");
+    e->done = done;
+    e->arg = arg;
+    if (c->shape->tpm && copy_identity(c, e, err) < 0) {
+        warm_up(c);
+        evidence_free(e);
+        return -1;
+    }
+    bind(c, e);
+    if (c->shape->report == REPORT_HCL && !e->fresh)
+        collector_hcl_refresh_if_old(c);
+    int rc = e->fresh ? collect_fresh_admit(c, err) : 0;
+    if (rc == 0 && queue_parts(c, e, err) < 0) {
+        if (e->fresh)
+            collect_fresh_over(c);
+        rc = -1;
+    }
+    if (rc < 0)
+        evidence_free(e);
+    return rc;
+}
+
+/* ---- waiting callers ---- */
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool done;
+    struct evidence *evidence;
+    struct err err;
+};
+
+static void wake_waiter(void *arg, struct evidence *evidence, const struct err *err)
+{
+    struct waiter *w = arg;
+    pthread_mutex_lock(&w->lock);
+    w->done = true;
+    w->evidence = evidence;
+    if (err)
+        w->err = *err;
+    pthread_cond_signal(&w->ended);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int collector_run(struct collector *c, const struct collect_request *request, struct evidence **out,
+                  struct err *err)
+{
+    struct waiter w = { .lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER };
+    if (collector_submit(c, request, wake_waiter, &w, err) < 0)
+        return -1;
+    pthread_mutex_lock(&w.lock);
+    while (!w.done)
+        pthread_cond_wait(&w.ended, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    pthread_cond_destroy(&w.ended);
+    pthread_mutex_destroy(&w.lock);
+    if (!w.evidence) {
+        if (err)
+            *err = w.err;
+        return -1;
+    }
+    *out = w.evidence;
+    return 0;
+}
