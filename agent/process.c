@@ -38,12 +38,17 @@ void process_harden(void)
     }
 }
 
-void process_drop_capabilities(void)
+/* Dropping from the bounding set takes a capability itself, so it comes before the change of user. */
+static void empty_bounding_set(void)
+{
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
+static void drop_capabilities(void)
 {
     struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     syscall(SYS_capset, &header, none);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -65,10 +70,11 @@ int process_drop_root(bool *dropped, struct err *err)
     const struct group *tss = getgrnam("tss");
     if (tss)
         groups[n++] = tss->gr_gid;
+    empty_bounding_set();
     if (setgroups(n, groups) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot become user " AGENT_USER ": %s",
                        strerror(errno));
-    process_drop_capabilities();
+    drop_capabilities();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* setresuid(2) has set it anew */
     *dropped = true;
     return 0;

@@ -14,9 +14,6 @@
  * ignored, and descriptors enough for the connections. */
 void process_harden(void);
 
-/** Gives every capability up, in this thread: also out of the bounding set where allowed. */
-void process_drop_capabilities(void);
-
 /** As root: becomes AGENT_USER (with group tss, which has the TPM), without capabilities.
  *  @param dropped  false when we are not root, or when there is no such user
  *  @return 0, or -1 with ERR_IO: there is such a user but becoming it failed */

@@ -463,6 +463,7 @@ class StartStop(unittest.TestCase):
             self.assertTrue(os.path.exists(agent.socket))
             again = subprocess.Popen([BINARY, "--state", agent.dir, "--internal", "127.0.0.1:0", "--external",
                                       "127.0.0.1:0", "--socket", agent.socket], stderr=subprocess.PIPE, text=True)
+            self.addCleanup(again.kill)
             for line in again.stderr:
                 if '"listening"' in line:
                     break

@@ -55,3 +55,5 @@ cvm_script_test(test_verify_tdx /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integ
 cvm_script_test(test_verify_raw /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_raw.py
     ${CVM_EVIDENCE_DEFAULT})
 set_tests_properties(test_verify_raw PROPERTIES SKIP_RETURN_CODE 77)
+cvm_script_test(test_privileges /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_privileges.py
+    ${CMAKE_BINARY_DIR}/bin)
