@@ -347,21 +347,26 @@ static json_t *status_json(enum tdx_tcb_status status)
     return name ? json_string(name) : json_null();
 }
 
-bool tdx_verdict_members(json_t *object, const struct tdx_verdict *v)
+static json_t *advisories_json(const struct tdx_advisories *set)
 {
-    json_t *advisories = json_array();
-    for (size_t i = 0; advisories && i < v->tcb.advisories.n; i++) {
-        if (json_array_append_new(advisories, json_string(v->tcb.advisories.id[i])) < 0) {
-            json_decref(advisories);
-            return false;
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < set->n; i++) {
+        if (json_array_append_new(list, json_string(set->id[i])) < 0) {
+            json_decref(list);
+            return NULL;
         }
     }
+    return list;
+}
+
+bool tdx_verdict_members(json_t *object, const struct tdx_verdict *v)
+{
     return json_set(object, "tcb_status", status_json(v->tcb.status))
-           & json_set(object, "platform_tcb_status", status_json(v->tcb.platform))
-           & json_set(object, "tdx_module_status", status_json(v->tcb.module))
-           & json_set(object, "qe_status", status_json(v->tcb.qe))
-           & json_set(object, "tcb_date", v->tcb.date[0] ? json_string(v->tcb.date) : json_null())
-           & json_set(object, "advisory_ids", advisories)
-           & json_set(object, "tcb_evaluation_data_number",
-                      v->has_evaluation ? json_integer(v->evaluation) : json_null());
+           && json_set(object, "platform_tcb_status", status_json(v->tcb.platform))
+           && json_set(object, "tdx_module_status", status_json(v->tcb.module))
+           && json_set(object, "qe_status", status_json(v->tcb.qe))
+           && json_set(object, "tcb_date", v->tcb.date[0] ? json_string(v->tcb.date) : json_null())
+           && json_set(object, "advisory_ids", advisories_json(&v->tcb.advisories))
+           && json_set(object, "tcb_evaluation_data_number",
+                       v->has_evaluation ? json_integer(v->evaluation) : json_null());
 }

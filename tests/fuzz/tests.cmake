@@ -31,3 +31,9 @@ cvm_fuzz(fuzz_inspect DEPENDS evidence SEEDS snp/milan-v3-oak/report.bin snp/mil
 cvm_fuzz(fuzz_config DEPENDS agent SEEDS agent/config)
 cvm_fuzz(fuzz_route DEPENDS agent SEEDS agent/route)
 cvm_fuzz(fuzz_tpm_device DEPENDS tpm SEEDS tpm/session.bin)
+cvm_fuzz(fuzz_tdx_collateral DEPENDS tee policy SEEDS tdx/v4-20a06f-uptodate/tcb_info.json
+    tdx/v4-20a06f-uptodate/qe_identity.json tdx/v4-20a06f-uptodate/pck_crl.der
+    tdx/v4-20a06f-uptodate/tcb_signing_chain.pem tdx/v4-50806f-debug/tcb_info.json tdx_collateral.json)
+cvm_fuzz(fuzz_tdx_verify DEPENDS tee policy SEEDS tdx/v4-20a06f-uptodate/quote.bin
+    tdx/v5-90c06f-alibaba-uptodate/quote.bin gcp-tdx/automata-sdk-v4/quote.bin)
+target_compile_definitions(fuzz_tdx_verify PRIVATE CVM_EVIDENCE_DEFAULT="${CVM_EVIDENCE_DEFAULT}")
