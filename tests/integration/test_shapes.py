@@ -4,6 +4,7 @@ after a restart, and fresh where the shape has fresh reports.
 
 usage: test_shapes.py PROGRAM SHAPE
 """
+import base64
 import json
 import os
 import subprocess
@@ -27,14 +28,27 @@ def expect(what, holds, detail=""):
     print(f"ok   {what}")
 
 
-def judge(folder, doc, magic, nonce, extra=()):
+def judge(folder, doc, magic, nonce, extra=(), good=True):
     path = os.path.join(folder, "document.json")
     with open(path, "w", encoding="utf-8") as f:
         json.dump(doc, f)
     run = subprocess.run([JUDGE, path, "--roots", os.path.join(folder, "state/emulator/roots.pem"), "--magic", magic,
                           "--nonce", nonce, *extra], capture_output=True, text=True)
-    print(run.stdout, run.stderr)
-    expect(f"{magic} {nonce}: judged", run.returncode == 0)
+    if good:
+        print(run.stdout, run.stderr)
+    expect(f"{magic} {nonce}: judged {'good' if good else 'bad'}", (run.returncode == 0) == good)
+
+
+def judge_damaged(folder, doc, magic, nonce):
+    """The judge itself must be able to say no: one bit of each signed thing."""
+    tee = "sev_snp" if "sev_snp" in doc else "tdx"
+    places = [(tee, "attestation_report", 0x60)] + ([("tpm", "quote", 50), ("tpm", "raw_sig", 20)] if "tpm" in doc else [])
+    for section, member, at in places:
+        damaged = json.loads(json.dumps(doc))
+        raw = bytearray(base64.b64decode(damaged[section][member]))
+        raw[at] ^= 1
+        damaged[section][member] = base64.b64encode(raw).decode()
+        judge(folder, damaged, magic, nonce, good=False)
 
 
 def check_platform(agent, shape):
@@ -73,6 +87,7 @@ def main():
                 inside = agent.get("/collaterals/1234")
                 judge(folder, inside, "Internal/collaterals", "1234", tls)
                 expect("tls key in /platform", platform["tls_spki_sha256"] == inside["tls_spki_sha256"])
+                judge_damaged(folder, inside, "Internal/collaterals", "1234")
                 judge(folder, agent.get(f"/offchain/collaterals/{start}", "external"), "External/collaterals", start, tls)
                 judge(folder, agent.get("/collaterals/a%2Fb%20c", "socket"), "Internal/collaterals", "a/b c", tls)
                 if "tpm" in inside:
