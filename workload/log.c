@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define SCHEME       "cvm-agent-v1"
 #define LOG_FILE_MAX (64u << 20)
 
 struct measured_log {
@@ -31,18 +30,6 @@ struct measured_log {
     enum measured_verdict verdict;
     char text[160];
 };
-
-int measured_digest(uint16_t alg, const char *type, const char *name, const uint8_t content_sha384[static 48],
-                    struct digest *out, struct err *err)
-{
-    const struct bytes parts[] = {
-        bytes_of(SCHEME, sizeof(SCHEME)), /* with its 0x00 */
-        bytes_of(type, strlen(type) + 1), /* with its 0x00 */
-        bytes_of(name, strlen(name) + 1), /* with its 0x00 */
-        bytes_of(content_sha384, 48),
-    };
-    return digest_parts(alg, parts, ARRAY_SIZE(parts), out, err);
-}
 
 static int register_slot(const struct measured_log *log, unsigned pcr)
 {
@@ -179,7 +166,7 @@ static int load(struct measured_log *log, const char *path, struct err *err)
 static int begin(struct measured_log *log, const char *path, struct tpm *tpm, struct err *err)
 {
     AUTO(buf_done) struct buf line = buf_new(65536);
-    buf_str(&line, "{\"log\":\"" SCHEME "\",\"boot_id\":");
+    buf_str(&line, "{\"log\":\"" MEASURED_SCHEME "\",\"boot_id\":");
     json_put_string(&line, bytes_str(log->boot_id));
     buf_str(&line, ",\"start\":{");
     for (size_t i = 0; i < log->pcr_count; i++) {

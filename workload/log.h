@@ -6,14 +6,10 @@
 #ifndef CVM_WORKLOAD_LOG_H
 #define CVM_WORKLOAD_LOG_H
 
+#include "tpm/measured.h"
 #include "tpm/tpm.h"
 
-#define MEASURED_NAME_MAX      4096
-#define MEASURED_EVENTS_MAX    65536
 #define MEASURED_REGISTERS_MAX 4
-
-/** PCR 14: the management journal. */
-#define JOURNAL_PCR 14
 
 struct measured_log;
 
@@ -54,9 +50,5 @@ void measured_log_json(struct measured_log *log, struct buf *out);
 
 /** Records so far. */
 size_t measured_log_count(struct measured_log *log);
-
-/** The digest of an event in one bank. */
-MUST_USE int measured_digest(uint16_t alg, const char *type, const char *name,
-                             const uint8_t content_sha384[static 48], struct digest *out, struct err *err);
 
 #endif
