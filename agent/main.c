@@ -22,7 +22,8 @@
 #include <systemd/sd-daemon.h>
 
 #define TRUST_MAX        (256u << 10)
-#define DRAIN_MS         2000
+#define DRAIN_MS         1500 /* for requests that are being answered */
+#define STOP_MS          1900 /* and for a device that does not come back: contract of 2 s */
 #define PRIV_DEADLINE_MS 2000
 
 /* Exit statuses of contract section 1. */
@@ -265,6 +266,7 @@ static int run(struct agent *a)
         const struct loop loop = { a->server, &a->listeners, reload, a };
         announce(a);
         const char *why = loop_run(&loop);
+        process_exit_within(STOP_MS);
         sd_notify(0, "STOPPING=1");
         log_event(LOG_LEVEL_INFO, "stopping", "signal", why, NULL);
     }

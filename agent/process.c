@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #define ARENAS_MAX      2
 #define DESCRIPTORS     4096
@@ -131,4 +133,22 @@ int process_start_priv(pid_t *pid, int *fd, struct err *err)
     *pid = child;
     *fd = pair[0];
     return 0;
+}
+
+static void exit_now(int sig)
+{
+    (void)sig;
+    _exit(0);
+}
+
+void process_exit_within(unsigned ms)
+{
+    const struct itimerval timer = { .it_value = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 } };
+    struct sigaction act = { .sa_handler = exit_now };
+    sigset_t alarm_only;
+    sigemptyset(&alarm_only);
+    sigaddset(&alarm_only, SIGALRM);
+    sigaction(SIGALRM, &act, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
 }

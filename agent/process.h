@@ -24,4 +24,8 @@ MUST_USE int process_drop_root(bool *dropped, struct err *err);
  *  @return 0, or -1 with ERR_NOT_FOUND (no such program) or ERR_IO */
 MUST_USE int process_start_priv(pid_t *pid, int *fd, struct err *err);
 
+/** From now on the process ends within so many milliseconds, with status 0, even if a thread hangs in a
+ * device: what is on disk is whole at every moment. */
+void process_exit_within(unsigned ms);
+
 #endif

@@ -20,8 +20,7 @@ static const struct inspect_type types[] = {
     { "tdreport", "TDREPORT of the TDX module", looks_tdreport, inspect_tdreport },
     { "nvidia_report", "NVIDIA GPU report: SPDM request and response", looks_nvidia_report,
       inspect_nvidia_report },
-    { "tpm_signature", "TPMT_SIGNATURE; a bare RSA signature only by --type", looks_tpm_signature,
-      inspect_tpm_signature },
+    { "tpm_signature", "TPMT_SIGNATURE", looks_tpm_signature, inspect_tpm_signature },
     { "tpm_public", "TPMT_PUBLIC", looks_tpm_public, inspect_tpm_public },
     { "attestation", "attest.Attestation of go-tpm-tools, protobuf or JSON", attestation_looks,
       inspect_attestation },
@@ -36,6 +35,8 @@ static const struct inspect_type types[] = {
     { "eventlog_json", "runtime event log of dstack, JSON", looks_eventlog_json, inspect_eventlog },
     { "jwt", "JSON Web Token; decoded, never verified here", looks_jwt, inspect_jwt },
     { "eventlog", "TPM or CCEL event log", looks_eventlog, inspect_eventlog },
+    { "tpm_signature", "RSA signature value alone, 256, 384 or 512 bytes", looks_bare_rsa_signature,
+      inspect_tpm_signature },
 };
 
 const struct inspect_type *inspect_types(size_t *n)

@@ -29,6 +29,28 @@ bool looks_tpm_signature(struct bytes data)
            && scheme != TPM_SCHEME_NULL && digest_size(hash);
 }
 
+/* A signature value alone has no structure: 256, 384 or 512 bytes that look drawn at random. Random bytes
+ * show about 162, 199 and 221 different values; text, DER and structures with padding far fewer. */
+bool looks_bare_rsa_signature(struct bytes data)
+{
+    static const struct {
+        size_t size;
+        unsigned distinct_min;
+    } sizes[] = { { 256, 138 }, { 384, 172 }, { 512, 195 } };
+    bool seen[256] = { false };
+    unsigned distinct = 0;
+    for (size_t i = 0; i < data.n; i++) {
+        distinct += !seen[data.p[i]];
+        seen[data.p[i]] = true;
+        if (i >= 3 && data.p[i] == data.p[i - 1] && data.p[i] == data.p[i - 2] && data.p[i] == data.p[i - 3])
+            return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+        if (data.n == sizes[i].size)
+            return distinct >= sizes[i].distinct_min;
+    return false;
+}
+
 static bool key_type(struct reader r)
 {
     uint16_t type, name_alg;

@@ -24,6 +24,7 @@ int inspect_put_vendor(const X509 *cert, json_t *out, struct err *err);
 /* inspect_tpm.c */
 bool looks_tpm_attest(struct bytes data);
 bool looks_tpm_signature(struct bytes data);
+bool looks_bare_rsa_signature(struct bytes data);
 bool looks_tpm_public(struct bytes data);
 bool looks_eventlog(struct bytes data);
 bool looks_eventlog_json(struct bytes data);
