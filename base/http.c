@@ -5,9 +5,11 @@
 #include "base/enc.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -113,6 +115,26 @@ static void set_options(CURL *curl, const struct http_request *request, struct c
     }
 }
 
+/* The last of several headers of one name counts. */
+static int keep_headers(CURL *curl, const struct http_request *request, struct http_response *out,
+                        struct err *err)
+{
+    for (size_t i = 0; i < HTTP_WANTED_MAX && request->wanted[i]; i++) {
+        struct curl_header *h = NULL;
+        if (curl_easy_header(curl, request->wanted[i], 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+            continue;
+        if (h->amount > 1 && curl_easy_header(curl, request->wanted[i], h->amount - 1, CURLH_HEADER, -1, &h))
+            continue;
+        if (strlen(h->value) > HTTP_HEADER_VALUE_MAX)
+            return err_set(err, ERR_TOO_LARGE, 0, "%.100s: the header %.60s is over %d bytes", request->url,
+                           request->wanted[i], HTTP_HEADER_VALUE_MAX);
+        out->header[i] = strdup(h->value);
+        if (!out->header[i])
+            return err_set(err, ERR_IO, ENOMEM, "no memory for the header %.60s", request->wanted[i]);
+    }
+    return 0;
+}
+
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 
 static void curl_start(void)
@@ -151,11 +173,12 @@ static int perform(void *ctx, const struct http_request *request, struct http_re
         r.status = (unsigned)status;
         r.retry_after_s = retry > 0 && retry < 86400 ? (unsigned)retry : 0;
     }
+    int kept = rc == CURLE_OK ? keep_headers(curl, request, &r, err) : 0;
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
-    if (rc != CURLE_OK) {
-        buf_done(&r.body);
-        return fail(&t, rc, detail, err);
+    if (rc != CURLE_OK || kept < 0) {
+        http_response_done(&r);
+        return kept < 0 ? -1 : fail(&t, rc, detail, err);
     }
     *out = r;
     return 0;
@@ -175,4 +198,8 @@ int http_perform(const struct http *http, const struct http_request *request, st
 void http_response_done(struct http_response *r)
 {
     buf_done(&r->body);
+    for (size_t i = 0; i < HTTP_WANTED_MAX; i++) {
+        free(r->header[i]);
+        r->header[i] = NULL;
+    }
 }

@@ -7,6 +7,9 @@
 #include <stdatomic.h>
 
 #define HTTP_HEADERS_MAX 8
+#define HTTP_WANTED_MAX  4
+#define HTTP_HEADER_VALUE_MAX                                                                                \
+    32768 /* of a wanted header; a chain of certificates, percent-encoded, has 6000 */
 
 struct http_request {
     const char *method;                    /* "GET", "POST" */
@@ -19,6 +22,7 @@ struct http_request {
     const char *pin_sha256;    /* hex SHA-256 of the peer's SPKI; NULL: certificate chain is checked */
     bool insecure;             /* https without any check of the peer */
     const atomic_bool *cancel; /* set by another thread: give up within a second or so; NULL: never */
+    const char *wanted[HTTP_WANTED_MAX]; /* names of response headers to keep, any case, then NULL */
 };
 
 struct http_response {
@@ -27,13 +31,14 @@ struct http_response {
     struct buf body;              /* owned by the caller: buf_done() */
     uint8_t peer_spki_sha256[32]; /* of the TLS peer, zero over plain HTTP */
     uint8_t peer_spki_sha384[48];
+    char *header[HTTP_WANTED_MAX]; /* values of the request's wanted headers, raw; NULL: not sent. Owned */
 };
 
 /** An HTTP client: stateless for the caller, callable from any thread. */
 struct http {
     /** Performs the request. Any status is success here; failing to get one is not.
-     *  @return 0, or -1: ERR_UNAVAILABLE (no connection, deadline), ERR_TOO_LARGE, ERR_INPUT (bad URL),
-     * ERR_DENIED (pin) */
+     *  @return 0, or -1: ERR_UNAVAILABLE (no connection, deadline), ERR_TOO_LARGE (body or wanted header),
+     * ERR_INPUT (bad URL), ERR_DENIED (pin) */
     int (*perform)(void *ctx, const struct http_request *request, struct http_response *out, struct err *err);
     void *ctx;
 };
