@@ -1,7 +1,8 @@
-/* What does not depend on a quote: signatures, chains and CRLs of the collateral, and PCK chains. */
+/* What does not depend on a quote: signatures, chains and CRLs of the collateral, and signers of quotes. */
 #include "tee/tdx_prepared.h"
 
 #include "base/auto.h"
+#include "base/digest.h"
 #include "tee/p256.h"
 
 #include <openssl/obj_mac.h>
@@ -28,11 +29,6 @@ static void refuse_err(struct judged *j, const char *what, const struct err *err
 {
     j->ok = false;
     snprintf(j->why, sizeof(j->why), "%s: %.190s", what, err->cause);
-}
-
-static int no_memory(struct err *err)
-{
-    return err_set(err, ERR_IO, 0, "out of memory");
 }
 
 /* ---- chains ---- */
@@ -196,7 +192,7 @@ int tdx_prepare_collateral(const struct tdx_collateral *c, const struct tdx_anch
 {
     struct tdx_prepared_collateral *p = calloc(1, sizeof(*p));
     if (!p)
-        return no_memory(err);
+        return err_set(err, ERR_IO, 0, "out of memory");
     judge_root_crl(c->root_ca_crl, anchors, p);
     judge_signed(&c->tcb_info, &c->tcb_info_chain, anchors, p, &p->tcb_info_chain, &p->tcb_info);
     judge_signed(&c->qe_identity, &c->qe_identity_chain, anchors, p, &p->qe_identity_chain, &p->qe_identity);
@@ -229,18 +225,14 @@ void tdx_prepared_collateral_free(struct tdx_prepared_collateral *p)
     free(p);
 }
 
-/* ---- PCK chain ---- */
+/* ---- the signer ---- */
 
 static void judge_pck(const struct tdx_certs *certs, const struct tdx_anchors *anchors,
-                      struct tdx_prepared_pck *p)
+                      struct tdx_prepared_signer *p)
 {
     static const char *const *const roles[] = { pck_leaves, pck_cas };
     struct chain_result path;
     struct err err = { 0 };
-    X509_up_ref(certs->list[0]);
-    p->leaf = certs->list[0];
-    if (p256_is_key(X509_get0_pubkey(p->leaf)))
-        p->leaf_key = X509_get0_pubkey(p->leaf);
     if (chain_to_anchor(certs->list, certs->n, anchors, roles, ARRAY_SIZE(roles), &p->path, &path, &err)
         < 0) {
         refuse_err(&p->chain, "PCK certificate", &err);
@@ -248,43 +240,92 @@ static void judge_pck(const struct tdx_certs *certs, const struct tdx_anchors *a
     }
     X509_up_ref(path.path[1]);
     p->ca = path.path[1];
-    if (pck_cert_parse(p->leaf, &p->facts, &err) < 0) {
+    if (pck_cert_parse(p->leaf, &p->facts, &err) < 0)
         refuse_err(&p->chain, "PCK certificate", &err);
-        return;
-    }
-    hold(&p->chain);
+    else
+        hold(&p->chain);
 }
 
-int tdx_prepare_pck(struct bytes pem, const struct tdx_anchors *anchors, struct tdx_prepared_pck **out,
-                    struct err *err)
+static void judge_chain(const struct tdx_quote *quote, const struct tdx_anchors *anchors,
+                        struct tdx_prepared_signer *p)
 {
-    AUTO(tdx_prepared_pck_drop) struct tdx_prepared_pck *p = calloc(1, sizeof(*p));
     struct tdx_certs certs = { 0 };
-    struct err why = { 0 };
-    if (p)
-        p->pem = malloc(pem.n ? pem.n : 1);
-    if (!p || !p->pem)
-        return no_memory(err);
-    memcpy(p->pem, pem.p, pem.n);
-    p->pem_n = pem.n;
-    int n = x509_parse_chain(pem, certs.list, TDX_CHAIN_MAX, &why);
+    struct err err = { 0 };
+    int n = x509_parse_chain(quote->pck_chain, certs.list, TDX_CHAIN_MAX, &err);
     if (n < 0) {
-        refuse_err(&p->chain, "PCK chain", &why);
-    } else {
-        certs.n = (size_t)n;
-        judge_pck(&certs, anchors, p);
+        refuse_err(&p->chain, "PCK chain", &err);
+        return;
     }
+    certs.n = (size_t)n;
+    X509_up_ref(certs.list[0]);
+    p->leaf = certs.list[0];
+    if (quote->inner_cert_data_type == TDX_CERT_PCK_CHAIN)
+        judge_pck(&certs, anchors, p);
+    else
+        refuse(&p->chain, "the quote carries no PCK certificate chain (certification data type 5)");
     while (certs.n > 0)
         X509_free(certs.list[--certs.n]);
-    *out = MOVE(p);
+}
+
+static void judge_report(const struct tdx_quote *quote, struct tdx_prepared_signer *p)
+{
+    EVP_PKEY *key = p->leaf ? X509_get0_pubkey(p->leaf) : NULL;
+    if (!p256_is_key(key))
+        refuse(&p->report, "impossible: there is no PCK certificate with a P-256 key");
+    else if (!p256_verify(key, quote->qe_report.raw, quote->qe_report_signature))
+        refuse(&p->report, "the quoting enclave's report is not signed by the PCK");
+    else
+        hold(&p->report);
+}
+
+static void judge_binding(const struct tdx_quote *quote, struct judged *out)
+{
+    const struct bytes parts[] = { quote->attestation_key, quote->qe_auth_data };
+    const struct bytes data = quote->qe_report.report_data;
+    struct digest want;
+    struct err err = { 0 };
+    if (digest_parts(ALG_SHA256, parts, ARRAY_SIZE(parts), &want, &err) < 0)
+        refuse_err(out, "libcrypto", &err);
+    else if (memcmp(data.p, want.b, want.n) != 0 || !bytes_zero(bytes_of(data.p + want.n, data.n - want.n)))
+        refuse(out,
+               "the quoting enclave's report data are not SHA-256(attestation key, authentication data)");
+    else
+        hold(out);
+}
+
+struct bytes tdx_signer_bytes(const struct tdx_quote *quote)
+{
+    const uint8_t *from = quote->attestation_key.p;
+    return bytes_of(from, (size_t)(quote->certification_data.p - from) + quote->certification_data.n);
+}
+
+int tdx_prepare_signer(const struct tdx_quote *quote, const struct tdx_anchors *anchors,
+                       struct tdx_prepared_signer **out, struct err *err)
+{
+    const struct bytes raw = tdx_signer_bytes(quote);
+    struct tdx_prepared_signer *p = calloc(1, sizeof(*p));
+    struct err ignored = { 0 };
+    if (!p || !(p->raw = malloc(raw.n))) {
+        free(p);
+        return err_set(err, ERR_IO, 0, "out of memory");
+    }
+    memcpy(p->raw, raw.p, raw.n);
+    p->raw_n = raw.n;
+    if (p256_key(quote->attestation_key, &p->attestation_key, &ignored) < 0)
+        p->attestation_key = NULL;
+    judge_chain(quote, anchors, p);
+    judge_report(quote, p);
+    judge_binding(quote, &p->bound);
+    *out = p;
     return 0;
 }
 
-void tdx_prepared_pck_free(struct tdx_prepared_pck *p)
+void tdx_prepared_signer_free(struct tdx_prepared_signer *p)
 {
     if (!p)
         return;
-    free(p->pem);
+    free(p->raw);
+    EVP_PKEY_free(p->attestation_key);
     X509_free(p->path.anchor);
     X509_free(p->leaf);
     X509_free(p->ca);

@@ -38,13 +38,14 @@ struct tdx_prepared_collateral {
     time_t latest_signed;
 };
 
-struct tdx_prepared_pck {
-    uint8_t *pem; /* what it was made from */
-    size_t pem_n;
+struct tdx_prepared_signer {
+    uint8_t *raw; /* what it was made from: tdx_signer_bytes() */
+    size_t raw_n;
+    EVP_PKEY *attestation_key;   /* owned; NULL: no point of P-256 */
+    struct judged report, bound; /* the enclave's report: by the PCK; names the attestation key */
     struct judged chain;
     struct tdx_chain path;
     X509 *leaf, *ca;       /* owned; leaf is there whenever one could be read, ca when the chain holds */
-    EVP_PKEY *leaf_key;    /* the leaf's, if it is on P-256 */
     struct pck_cert facts; /* views into leaf; only if the chain holds */
 };
 

@@ -1,7 +1,6 @@
 #include "tee/tdx_prepared.h"
 
 #include "base/auto.h"
-#include "base/digest.h"
 #include "base/enc.h"
 #include "tee/json_fields.h"
 #include "tee/p256.h"
@@ -16,7 +15,7 @@ struct run {
     const struct tdx_request *rq;
     struct checks *checks;
     struct tdx_verdict *v;
-    const struct tdx_prepared_pck *pck;
+    const struct tdx_prepared_signer *signer;
     const struct tdx_prepared_collateral *c;
     char room[224]; /* for a reason that has to be put together */
 };
@@ -40,68 +39,48 @@ static const char *outside(struct run *r, const char *what, struct window w)
 
 /* ---- the quote ---- */
 
-static const char *why_no_quote_signature(const struct tdx_quote *q)
+static const char *why_no_quote_signature(const struct run *r)
 {
-    AUTO(pkey_drop) EVP_PKEY *key = NULL;
-    struct err ignored = { 0 };
-    if (p256_key(q->attestation_key, &key, &ignored) < 0)
+    const struct tdx_quote *q = &r->v->quote;
+    if (!r->signer->attestation_key)
         return "the attestation key is no point of P-256";
-    return p256_verify(key, q->signed_bytes, q->signature)
+    return p256_verify(r->signer->attestation_key, q->signed_bytes, q->signature)
                ? NULL
                : "the signature is not by the attestation key over header and body";
 }
 
-static const char *why_not_bound(const struct tdx_quote *q)
+static const char *why_not(const struct judged *j)
 {
-    const struct bytes parts[] = { q->attestation_key, q->qe_auth_data };
-    const struct bytes data = q->qe_report.report_data;
-    struct digest want;
-    struct err ignored = { 0 };
-    if (digest_parts(ALG_SHA256, parts, ARRAY_SIZE(parts), &want, &ignored) < 0)
-        return "libcrypto cannot hash";
-    if (memcmp(data.p, want.b, want.n) != 0 || !bytes_zero(bytes_of(data.p + want.n, data.n - want.n)))
-        return "the quoting enclave's report data are not SHA-256(attestation key, authentication data)";
-    return NULL;
-}
-
-static const char *why_no_pck_chain(struct run *r)
-{
-    if (!r->pck->chain.ok)
-        return r->v->quote.inner_cert_data_type == TDX_CERT_PCK_CHAIN
-                   ? r->pck->chain.why
-                   : "the quote carries no PCK certificate chain (certification data type 5)";
-    return outside(r, "PCK chain", r->pck->path.dates);
+    return j->ok ? NULL : j->why;
 }
 
 static void check_quote(struct run *r)
 {
-    const struct tdx_quote *q = &r->v->quote;
-    bool signed_quote = record(r, "tdx.quote_signature", why_no_quote_signature(q),
-                               "by the attestation key over header and body");
-    const char *why = !r->pck->leaf_key ? "impossible: there is no PCK certificate with a P-256 key"
-                      : p256_verify(r->pck->leaf_key, q->qe_report.raw, q->qe_report_signature)
-                          ? NULL
-                          : "the quoting enclave's report is not signed by the PCK";
-    bool signed_report = record(r, "tdx.qe_report_signature", why, "by the PCK");
+    const struct tdx_prepared_signer *s = r->signer;
+    bool quote = record(r, "tdx.quote_signature", why_no_quote_signature(r),
+                        "by the attestation key over header and body");
+    bool report = record(r, "tdx.qe_report_signature", why_not(&s->report), "by the PCK");
     bool bound =
-        record(r, "tdx.qe_binding", why_not_bound(q), "the enclave's report names the attestation key");
-    bool chain = record(r, "tdx.pck_chain", why_no_pck_chain(r), "to a trusted Intel SGX Root CA");
-    r->v->authentic = signed_quote && signed_report && bound && chain;
-    r->v->anchor = r->v->authentic ? r->pck->path.anchor_index : 0;
+        record(r, "tdx.qe_binding", why_not(&s->bound), "the enclave's report names the attestation key");
+    bool chain =
+        record(r, "tdx.pck_chain", s->chain.ok ? outside(r, "PCK chain", s->path.dates) : s->chain.why,
+               "to a trusted Intel SGX Root CA");
+    r->v->authentic = quote && report && bound && chain;
+    r->v->anchor = r->v->authentic ? s->path.anchor_index : 0;
 }
 
 /* ---- the collateral ---- */
 
 static bool other_anchor(const struct run *r, const X509 *anchor)
 {
-    return r->pck->chain.ok && X509_cmp(anchor, r->pck->path.anchor) != 0;
+    return r->signer->chain.ok && X509_cmp(anchor, r->signer->path.anchor) != 0;
 }
 
 static const char *why_crl_fails(struct run *r)
 {
     const struct tdx_prepared_collateral *c = r->c;
     const char *why;
-    if (!r->pck->chain.ok)
+    if (!r->signer->chain.ok)
         return "impossible: the PCK chain does not hold";
     if (!c->root_crl.ok || !c->pck_crl.ok)
         return c->root_crl.ok ? c->pck_crl.why : c->root_crl.why;
@@ -109,13 +88,13 @@ static const char *why_crl_fails(struct run *r)
         return why;
     if (other_anchor(r, c->pck_crl_chain.anchor) || other_anchor(r, c->root_crl_issuer))
         return "a CRL is of another root than the PCK certificate";
-    if (X509_NAME_cmp(X509_get_issuer_name(r->pck->leaf), X509_get_subject_name(c->pck_crl_issuer)) != 0
-        || EVP_PKEY_eq(X509_get0_pubkey(r->pck->ca), X509_get0_pubkey(c->pck_crl_issuer)) != 1)
+    if (X509_NAME_cmp(X509_get_issuer_name(r->signer->leaf), X509_get_subject_name(c->pck_crl_issuer)) != 0
+        || EVP_PKEY_eq(X509_get0_pubkey(r->signer->ca), X509_get0_pubkey(c->pck_crl_issuer)) != 1)
         return "the PCK CRL is of another CA than the one that issued the PCK certificate";
-    if (crl_revokes(c->pck_revoked, r->pck->leaf))
+    if (crl_revokes(c->pck_revoked, r->signer->leaf))
         return "the PCK certificate is revoked";
-    return crl_revokes(c->root_revoked, r->pck->ca) ? "the CA that issued the PCK certificate is revoked"
-                                                    : NULL;
+    return crl_revokes(c->root_revoked, r->signer->ca) ? "the CA that issued the PCK certificate is revoked"
+                                                       : NULL;
 }
 
 static const char *why_not_signed(struct run *r, const struct judged *signature,
@@ -157,19 +136,20 @@ static const char *why_no_fmspc(struct run *r, bool info_signed)
 {
     char platform[13], info[13];
     const struct tdx_tcb_info *i = &r->c->info;
-    if (!r->pck->chain.ok)
+    if (!r->signer->chain.ok)
         return "impossible: the PCK chain does not hold";
     if (!info_signed)
         return "impossible: the TCB info is not authentic";
     if (!r->c->tcb_info_content.ok)
         return r->c->tcb_info_content.why;
-    if (bytes_equal(r->pck->facts.fmspc, bytes_of(i->fmspc, sizeof(i->fmspc)))
-        && bytes_equal(r->pck->facts.pceid, bytes_of(i->pceid, sizeof(i->pceid))))
+    if (bytes_equal(r->signer->facts.fmspc, bytes_of(i->fmspc, sizeof(i->fmspc)))
+        && bytes_equal(r->signer->facts.pceid, bytes_of(i->pceid, sizeof(i->pceid))))
         return NULL;
     snprintf(r->room, sizeof(r->room),
              "the TCB info is for FMSPC %s, PCE-ID %02x%02x; the PCK certificate is of %s, %02x%02x",
              hex_to(info, bytes_of(i->fmspc, sizeof(i->fmspc))), i->pceid[0], i->pceid[1],
-             hex_to(platform, r->pck->facts.fmspc), r->pck->facts.pceid.p[0], r->pck->facts.pceid.p[1]);
+             hex_to(platform, r->signer->facts.fmspc), r->signer->facts.pceid.p[0],
+             r->signer->facts.pceid.p[1]);
     return r->room;
 }
 
@@ -209,7 +189,7 @@ static void check_status(struct run *r, bool possible, const struct tdx_module *
     const struct tdx_tcb_request rq = {
         .info = &r->c->info,
         .qe_identity = &r->c->identity,
-        .pck = &r->pck->facts,
+        .pck = &r->signer->facts,
         .body = &r->v->quote.body,
         .module = module,
         .qe_isv_svn = r->v->quote.qe_report.isv_svn,
@@ -308,8 +288,8 @@ static void all_impossible(struct run *r)
 
 void tdx_verify(const struct tdx_request *rq, struct checks *checks, struct tdx_verdict *out)
 {
-    AUTO(tdx_prepared_pck_drop) struct tdx_prepared_pck *own = NULL;
-    struct run r = { rq, checks, out, rq->pck, rq->collateral, "" };
+    AUTO(tdx_prepared_signer_drop) struct tdx_prepared_signer *own = NULL;
+    struct run r = { rq, checks, out, rq->signer, rq->collateral, "" };
     struct err err = { 0 };
     memset(out, 0, sizeof(*out));
     if (tdx_quote_parse(rq->quote, &out->quote, &err) < 0) {
@@ -317,23 +297,21 @@ void tdx_verify(const struct tdx_request *rq, struct checks *checks, struct tdx_
         all_impossible(&r);
         return;
     }
-    out->parsed = true;
-    const struct bytes pem = out->quote.pck_chain;
-    if ((!r.pck || !bytes_equal(bytes_of(r.pck->pem, r.pck->pem_n), pem))
-        && tdx_prepare_pck(pem, &rq->anchors, &own, &err) < 0) {
+    if ((!r.signer || !bytes_equal(bytes_of(r.signer->raw, r.signer->raw_n), tdx_signer_bytes(&out->quote)))
+        && tdx_prepare_signer(&out->quote, &rq->anchors, &own, &err) < 0) {
         checks_add_rc(checks, CHECK_FORMAT, -1, "", &err);
         all_impossible(&r);
         return;
     }
-    r.pck = own ? own : r.pck;
+    out->parsed = true;
+    r.signer = own ? own : r.signer;
     checks_add(checks, CHECK_FORMAT, CHECK_OK, "quote version %u, TD %s", out->quote.version,
                out->quote.body_type == TDX_BODY_15 ? "1.5" : "1.0");
     check_quote(&r);
-    if (r.c) {
+    if (r.c)
         check_collateral(&r);
-    } else {
+    else
         without_collateral(&r);
-    }
     check_td(&r);
     if (r.c)
         check_clock(&r);

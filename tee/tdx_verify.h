@@ -2,9 +2,10 @@
  * verdict out. Signatures come first, and nothing that is not signed steers the result.
  *
  * What does not depend on the quote is prepared once and used for many, also by several threads: the
- * collateral, and the PCK chain that a platform repeats in each quote. What is left for a quote are two P-256
- * verifications. Sources: Intel TDX DCAP Quoting Library API; Intel SGX PCK Certificate and CRL Profile;
- * Intel PCS API version 4. */
+ * collateral, and the signer that a platform repeats in each quote. What is left for a quote is one P-256
+ * verification.
+ *  Sources: Intel TDX DCAP Quoting Library API; Intel SGX PCK Certificate and CRL Profile; Intel PCS API
+ * version 4. */
 #ifndef CVM_TEE_TDX_VERIFY_H
 #define CVM_TEE_TDX_VERIFY_H
 
@@ -34,25 +35,31 @@ static inline void tdx_prepared_collateral_drop(struct tdx_prepared_collateral *
     tdx_prepared_collateral_free(*p);
 }
 
-/** A PCK chain, judged likewise. */
-struct tdx_prepared_pck;
+/** Who signed a quote, judged likewise: PCK chain, quoting enclave's report, attestation key. A platform
+ * repeats these bytes in each quote until its quoting enclave starts anew. */
+struct tdx_prepared_signer;
 
-/** Judges the PCK chain of a quote (its certification data, PEM).
+/** The bytes of a quote that tdx_prepare_signer() judges: all signature data but the signature itself. For
+ * keys of caches. */
+struct bytes tdx_signer_bytes(const struct tdx_quote *quote);
+
+/** Judges them. What does not hold is recorded and fails the checks that need it.
+ *  @param quote  no longer needed afterwards
  *  @return 0 with a new object in *out, or -1 with ERR_IO: memory is short */
-MUST_USE int tdx_prepare_pck(struct bytes pem, const struct tdx_anchors *anchors,
-                             struct tdx_prepared_pck **out, struct err *err);
-void tdx_prepared_pck_free(struct tdx_prepared_pck *p);
+MUST_USE int tdx_prepare_signer(const struct tdx_quote *quote, const struct tdx_anchors *anchors,
+                                struct tdx_prepared_signer **out, struct err *err);
+void tdx_prepared_signer_free(struct tdx_prepared_signer *p);
 
-static inline void tdx_prepared_pck_drop(struct tdx_prepared_pck **p)
+static inline void tdx_prepared_signer_drop(struct tdx_prepared_signer **p)
 {
-    tdx_prepared_pck_free(*p);
+    tdx_prepared_signer_free(*p);
 }
 
 struct tdx_request {
     struct bytes quote;                               /* untrusted, any length */
     const struct tdx_prepared_collateral *collateral; /* NULL: there is none */
-    const struct tdx_prepared_pck *pck; /* used if the quote carries this very chain; NULL is fine */
-    struct tdx_anchors anchors;         /* for a chain that is not prepared */
+    const struct tdx_prepared_signer *signer; /* used if the quote has these very bytes; NULL is fine */
+    struct tdx_anchors anchors;               /* for a signer that is not prepared */
     time_t at;
     uint32_t accept;        /* TDX_ACCEPT_DEFAULT, or from tdx_accept_parse() */
     bool accept_service_td; /* a TD that a service TD (migration) is bound to */

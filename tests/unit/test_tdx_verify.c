@@ -37,7 +37,7 @@ static struct tdx_verdict verdict;
 struct fixture {
     struct sample quote;
     struct tdx_prepared_collateral *collateral;
-    struct tdx_prepared_pck *pck;
+    struct tdx_prepared_signer *signer;
     time_t at;
 };
 
@@ -68,7 +68,7 @@ static struct fixture fixture_of(const char *folder, const char *at)
     assert_int_equal(rfc3339_parse(at, &f.at, &err), 0);
     assert_int_equal(tdx_quote_parse(sample_bytes(&f.quote), &q, &err), 0);
     assert_int_equal(tdx_prepare_collateral(c, &anchors, &f.collateral, &err), 0);
-    assert_int_equal(tdx_prepare_pck(q.pck_chain, &anchors, &f.pck, &err), 0);
+    assert_int_equal(tdx_prepare_signer(&q, &anchors, &f.signer, &err), 0);
     return f;
 }
 
@@ -76,12 +76,14 @@ static void fixture_done(struct fixture *f)
 {
     sample_done(&f->quote);
     tdx_prepared_collateral_free(f->collateral);
-    tdx_prepared_pck_free(f->pck);
+    tdx_prepared_signer_free(f->signer);
 }
 
 static bool verify(const struct fixture *f, struct bytes quote)
 {
-    const struct tdx_request rq = { quote, f->collateral, f->pck, anchors, f->at, TDX_ACCEPT_DEFAULT, true };
+    const struct tdx_request rq = {
+        quote, f->collateral, f->signer, anchors, f->at, TDX_ACCEPT_DEFAULT, true
+    };
     memset(checks, 0, sizeof(*checks));
     tdx_verify(&rq, checks, &verdict);
     return checks_all_hold(checks);
@@ -165,18 +167,18 @@ static void every_cut_is_refused(void **state)
     assert_true(verify(&f, bytes_of(whole, len)));
 }
 
-/* A prepared chain is used for the quotes that carry it, and for no other. */
-static void prepared_chains_fit_their_quotes_only(void **state)
+/* A prepared signer is used for its own quotes, and for no other. */
+static void prepared_signers_fit_their_quotes_only(void **state)
 {
     (void)state;
     skip_without_evidence();
     AUTO(fixture_done) struct fixture f = fixture_of(CASE, CASE_AT), g = fixture_of(CASE_15, AT_15);
-    struct tdx_prepared_pck *own = f.pck;
-    f.pck = g.pck;
+    struct tdx_prepared_signer *own = f.signer;
+    f.signer = g.signer;
     assert_true(verify(&f, sample_bytes(&f.quote)));
-    f.pck = NULL;
+    f.signer = NULL;
     assert_true(verify(&f, sample_bytes(&f.quote)));
-    f.pck = own;
+    f.signer = own;
     /* and the other platform's collateral is for the other platform */
     struct tdx_prepared_collateral *mine = f.collateral;
     f.collateral = g.collateral;
@@ -195,7 +197,7 @@ static void no_anchor_no_verdict(void **state)
     AUTO(tdx_collateral_drop) struct tdx_collateral *c = collateral_of(CASE);
     const struct tdx_anchors none = { NULL, 0 };
     tdx_prepared_collateral_free(f.collateral);
-    tdx_prepared_pck_free(MOVE(f.pck));
+    tdx_prepared_signer_free(MOVE(f.signer));
     assert_int_equal(tdx_prepare_collateral(c, &none, &f.collateral, &err), 0);
     const struct tdx_request rq = { sample_bytes(&f.quote), f.collateral, NULL, none, f.at,
                                     TDX_ACCEPT_DEFAULT,     true };
@@ -314,7 +316,7 @@ static void *verify_often(void *arg)
     for (int i = 0; own && v && i < 200; i++) {
         const struct tdx_request rq = { .quote = bytes_of(job->f->quote.p, job->f->quote.n),
                                         .collateral = job->f->collateral,
-                                        .pck = job->f->pck,
+                                        .signer = job->f->signer,
                                         .anchors = anchors,
                                         .at = job->f->at,
                                         .accept = TDX_ACCEPT_DEFAULT };
@@ -350,7 +352,7 @@ int main(void)
         cmocka_unit_test(every_signed_bit_counts),
         cmocka_unit_test(every_signed_bit_counts_in_td15),
         cmocka_unit_test(every_cut_is_refused),
-        cmocka_unit_test(prepared_chains_fit_their_quotes_only),
+        cmocka_unit_test(prepared_signers_fit_their_quotes_only),
         cmocka_unit_test(no_anchor_no_verdict),
         cmocka_unit_test(collateral_bits_count),
         cmocka_unit_test(parts_are_given_once),
