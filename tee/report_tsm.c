@@ -71,8 +71,12 @@ int tsm_text(const struct lower *l, const char *entry, const char *attr, char ou
 int tsm_provider(const struct lower *l, char out[static TSM_TEXT_MAX], struct err *err)
 {
     char entry[TSM_ENTRY_SIZE];
-    if (tsm_entry_make(l, entry, err) < 0)
-        return -1;
+    if (tsm_entry_make(l, entry, err) < 0) {
+        if (err->kind != ERR_DENIED)
+            return -1;
+        int shared = tsm_text(l, TSM_SHARED, "provider", out); /* what cvm-agent-setup left for us */
+        return shared < 0 ? -1 : 0;
+    }
     int rc = tsm_text(l, entry, "provider", out);
     (void)l->tsm.remove(l->tsm.ctx, entry);
     return rc < 0 ? refused_entry(-rc, err) : 0;
@@ -204,17 +208,33 @@ static int ask_in_entry(struct ask *a, struct tee_report *out, struct err *err)
     return 0;
 }
 
+/* configfs gives the files of a new entry to root, whoever made it. Without root's rights the entry that
+ * cvm-agent-setup made and handed over is asked; this process is then its only user, and the generation says
+ * so. */
+static int ask_as_permitted(struct ask *a, struct tee_report *out, struct err *err)
+{
+    char entry[TSM_ENTRY_SIZE];
+    a->entry = entry;
+    int rc = tsm_entry_make(a->l, entry, err);
+    if (rc == 0) {
+        rc = ask_in_entry(a, out, err);
+        (void)a->l->tsm.remove(a->l->tsm.ctx, entry);
+    }
+    char provider[TSM_TEXT_MAX];
+    if (rc == 0 || err->kind != ERR_DENIED || tsm_text(a->l, TSM_SHARED, "provider", provider) < 0)
+        return rc;
+    *a = (struct ask){ a->l, a->tee, a->report_data, TSM_SHARED, 0, 0 };
+    out->report.n = out->certs.n = 0;
+    return ask_in_entry(a, out, err);
+}
+
 int tsm_report(const struct lower *l, enum tee_type tee, const uint8_t report_data[static 64],
                uint64_t deadline, struct tee_report *out, struct err *err)
 {
     uint64_t pause = PAUSE_MS;
     for (int i = 1;; i++) {
-        char entry[TSM_ENTRY_SIZE];
-        struct ask a = { l, tee, report_data, entry, 0, 0 };
-        if (tsm_entry_make(l, entry, err) < 0)
-            return -1;
-        int rc = ask_in_entry(&a, out, err);
-        (void)l->tsm.remove(l->tsm.ctx, entry);
+        struct ask a = { l, tee, report_data, NULL, 0, 0 };
+        int rc = ask_as_permitted(&a, out, err);
         if (rc == 0 || i >= a.tries || clock_ms() + pause >= deadline)
             return rc;
         out->report.n = out->certs.n = 0;

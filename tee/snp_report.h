@@ -175,10 +175,10 @@ json_t *snp_policy_json(uint64_t policy);
 /** New object with one boolean a bit of PLATFORM_INFO. NULL: memory is short. */
 json_t *snp_platform_info_json(uint64_t platform_info);
 
-/** The report as JSON, "type": "snp_report" first; names as in the vendor's table. signature_r and signature_s
- * are the stored 72 bytes (little-endian); "signature" has r and s as 48 bytes, big-endian, as ECDSA tools
- * want them. TCB objects are decoded for the report's product; "..._tcb_raw" are the stored 8 bytes.
- * sig_algo and key_info repeat signature_algo and flags under the names that other tools use.
+/** The report as JSON, "type": "snp_report" first; names as in the vendor's table. signature_r and
+ * signature_s are the stored 72 bytes (little-endian); "signature" has r and s as 48 bytes, big-endian, as
+ * ECDSA tools want them. TCB objects are decoded for the report's product; "..._tcb_raw" are the stored 8
+ * bytes. sig_algo and key_info repeat signature_algo and flags under the names that other tools use.
  *  @return 0 with a new reference in *out, or -1 with ERR_IO when memory is short */
 MUST_USE int snp_report_json(const struct snp_report *report, json_t **out, struct err *err);
 

@@ -5,6 +5,7 @@
 #include "tee/report.h"
 
 #define TSM_PREFIX     "cvm-agent-" /* our entries: cvm-agent-PID-COUNTER-RANDOM */
+#define TSM_SHARED     "cvm-agent" /* the one entry that cvm-agent-setup makes and hands to the agent's user */
 #define TSM_ENTRY_SIZE 64
 #define TSM_TEXT_MAX   64 /* a text attribute */
 

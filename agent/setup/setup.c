@@ -33,9 +33,16 @@ static const struct {
     { "/sys/firmware/acpi/tables/data/CCEL", "/run/cvm-agent/boot/CCEL" },
 };
 
-/* Patterns of glob(7). The TPM's resource manager belongs to group tss, which the agent is in. */
+/* configfs gives the files of each new entry to root, also of one that the agent makes in a folder of its
+ * own: so one entry is made here, and its files handed over (tee/report_tsm.c asks it). */
+#define TSM_ENTRY "/sys/kernel/config/tsm/report/cvm-agent"
+
+/* Patterns of glob(7); mode 0 leaves the kernel's modes. The TPM's resource manager belongs to group tss,
+ * which the agent is in. */
 static const struct folder devices[] = {
     { "/sys/kernel/config/tsm/report", 0755 },
+    { TSM_ENTRY, 0755 },
+    { TSM_ENTRY "/*", 0 },
     { "/sys/class/misc/tdx_guest/measurements/rtmr[0-3]:*", 0600 },
     { "/dev/sev-guest", 0600 },
     { "/dev/tdx_guest", 0600 },
@@ -76,7 +83,7 @@ static int hand_over(const struct setup *s, const char *path, mode_t mode, struc
     if (fd < 0 || fstat(fd, &st) < 0 || S_ISLNK(st.st_mode))
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot open it: %s",
                        fd < 0 ? strerror(errno) : "a link");
-    if (fchownat(fd, "", s->uid, s->gid, AT_EMPTY_PATH) < 0 || chmod(self, mode) < 0)
+    if (fchownat(fd, "", s->uid, s->gid, AT_EMPTY_PATH) < 0 || (mode && chmod(self, mode) < 0))
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot give it to " AGENT_USER ": %s", strerror(errno));
     return 0;
 }
@@ -114,8 +121,19 @@ void setup_boot_logs(struct setup *s)
     }
 }
 
+static void make_tsm_entry(struct setup *s)
+{
+    char path[PATH_MAX];
+    struct err err = { 0 };
+    if (path_set(path, sizeof(path), &err, "%s" TSM_ENTRY, s->root) < 0
+        || (mkdir(path, 0755) < 0 && errno != EEXIST && errno != ENOENT && errno != ENXIO
+            && err_set(&err, ERR_IO, (uint32_t)errno, "cannot make it: %s", strerror(errno)) < 0))
+        warn(s, TSM_ENTRY, &err);
+}
+
 void setup_devices(struct setup *s)
 {
+    make_tsm_entry(s);
     for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
         char pattern[PATH_MAX];
         struct err err = { 0 };

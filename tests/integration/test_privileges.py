@@ -270,6 +270,7 @@ class Setup(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stderr)
                 for path, mode in [("run/cvm-agent", "0o755"), ("run/cvm-agent/boot", "0o755"),
                                    ("var/lib/cvm-agent", "0o700"), ("sys/kernel/config/tsm/report", "0o755"),
+                                   ("sys/kernel/config/tsm/report/cvm-agent", "0o755"),
                                    ("sys/class/misc/tdx_guest/measurements/rtmr3:sha384", "0o600"),
                                    ("dev/sev-guest", "0o600"),
                                    ("run/cvm-agent/boot/binary_bios_measurements", "0o400")]:

@@ -287,6 +287,48 @@ static void detection_leaves_no_entry(void **state)
     assert_clean();
 }
 
+/* The kernel towards a process without root's rights: it may not make entries, or it may and cannot write
+ * into them. */
+static struct tsm_io kernel;
+static bool may_make;
+
+static int make_unprivileged(void *ctx, const char *entry)
+{
+    return may_make ? kernel.make(ctx, entry) : -EACCES;
+}
+
+static int write_unprivileged(void *ctx, const char *entry, const char *attr, struct bytes data)
+{
+    return strcmp(entry, "cvm-agent") == 0 ? kernel.write(ctx, entry, attr, data) : -EACCES;
+}
+
+static void without_root_the_entry_of_setup_is_asked(void **state)
+{
+    (void)state;
+    machine("sev_guest");
+    kernel = lower.tsm;
+    lower.tsm.make = make_unprivileged;
+    lower.tsm.write = write_unprivileged;
+    for (int i = 0; i < 2; i++) {
+        struct err err = { 0 };
+        AUTO(tee_report_done) struct tee_report r = { 0 }, again = { 0 };
+        struct detection d;
+        may_make = i;
+        assert_int_equal(ask(TEE_SEV_SNP, 0x11, &r, &err), -1);
+        assert_int_equal(err.kind, ERR_DENIED);
+        assert_non_null(strstr(err.cause, "cvm-agent-setup"));
+        assert_int_equal(kernel.make(kernel.ctx, "cvm-agent"), 0); /* what cvm-agent-setup does */
+        assert_int_equal(ask(TEE_SEV_SNP, 0x22, &r, &err), 0);
+        assert_int_equal(ask(TEE_SEV_SNP, 0x33, &again, &err), 0);
+        assert_int_equal(again.report.p[SNP_OFF_REPORT_DATA], 0x33);
+        detect(&lower, NULL, &d);
+        assert_int_equal(d.tee, TEE_SEV_SNP);
+        assert_int_equal(kernel.remove(kernel.ctx, "cvm-agent"), 0);
+    }
+    lower.tsm = kernel;
+    assert_clean();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +345,7 @@ int main(void)
         cmocka_unit_test(entries_of_the_dead_are_removed),
         cmocka_unit_test(the_kernels_limits),
         cmocka_unit_test(detection_leaves_no_entry),
+        cmocka_unit_test(without_root_the_entry_of_setup_is_asked),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
