@@ -223,6 +223,21 @@ static void judge_dates(const struct chain_request *r, struct chain_result *out)
     }
 }
 
+int chain_dates(const struct chain_result *path, time_t *from, time_t *until, struct err *err)
+{
+    time_t latest = 0, earliest = INT64_MAX, a, b;
+    for (size_t i = 0; i < path->n; i++) {
+        if (asn1_time_value(X509_get0_notBefore(path->path[i]), &a, err) < 0
+            || asn1_time_value(X509_get0_notAfter(path->path[i]), &b, err) < 0)
+            return -1;
+        latest = a > latest ? a : latest;
+        earliest = b < earliest ? b : earliest;
+    }
+    *from = latest;
+    *until = earliest;
+    return 0;
+}
+
 int chain_verify(const struct chain_request *request, struct chain_result *out, struct err *err)
 {
     struct chain_result path = { .path = { request->leaf }, .n = 1 };

@@ -38,6 +38,10 @@ struct chain_result {
  * its issuer's name is at hand, ERR_DENIED when there is one and it will not do */
 MUST_USE int chain_verify(const struct chain_request *request, struct chain_result *out, struct err *err);
 
+/** When the whole path is valid, anchor included: from the latest notBefore until the earliest notAfter, so
+ * that a verdict can be kept without its clock. @return 0, or -1 with ERR_INPUT: a date that is none */
+MUST_USE int chain_dates(const struct chain_result *path, time_t *from, time_t *until, struct err *err);
+
 /** Parses a CRL, DER or PEM. @return 0 with a new reference (X509_CRL_free), or -1 with ERR_INPUT or
  * ERR_TOO_LARGE (over CRL_MAX) */
 MUST_USE int crl_parse(struct bytes data, X509_CRL **out, struct err *err);

@@ -63,21 +63,6 @@ static int check_names(struct snp_vek *v, const struct chain_result *path, struc
     return 0;
 }
 
-static void narrow_dates(struct snp_vek *v, X509 *cert)
-{
-    time_t from, to;
-    struct err ignored = { 0 };
-    if (asn1_time_value(X509_get0_notBefore(cert), &from, &ignored) < 0
-        || asn1_time_value(X509_get0_notAfter(cert), &to, &ignored) < 0) {
-        v->until = v->from - 1; /* valid never */
-        return;
-    }
-    if (from > v->from)
-        v->from = from;
-    if (to < v->until)
-        v->until = to;
-}
-
 static int judge_chain(struct snp_vek *v, const struct snp_vek_request *rq, struct chain_result *path,
                        struct err *err)
 {
@@ -92,11 +77,7 @@ static int judge_chain(struct snp_vek *v, const struct snp_vek_request *rq, stru
     if (check_names(v, path, err) < 0)
         return -1;
     v->anchor = path->anchor;
-    v->from = 0;
-    v->until = INT64_MAX;
-    for (size_t i = 0; i < path->n; i++)
-        narrow_dates(v, path->path[i]);
-    return 0;
+    return chain_dates(path, &v->from, &v->until, err);
 }
 
 /* The CRL is the ARK's: it lists ASKs and ASVKs. Dates are judged later, by each report's clock. */
