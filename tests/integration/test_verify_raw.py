@@ -122,6 +122,108 @@ def crl(case, report_case):
            snp__crl=False, snp__vek_chain=True)
 
 
+def gcp(case):
+    """Quotes with an AK certificate: google's intermediates and roots are built in, or given beside it."""
+    e = case.expected
+    good = e["outcome"] == "valid"
+    if not case.has("tpm_quote.msg"):
+        return
+    quote = ["--quote", case.path("tpm_quote.msg"), "--signature", case.path("tpm_quote.sig"), "--pcrs",
+             case.path("pcrs.json"), "--ak-cert", case.path("ak_cert.der")]
+    chain = case.options(("--ak-chain", "ak_intermediate.der"), ("--ak-chain", "ak_root.der"))
+    want = {"tpm__quote_format": True, "tpm__quote_signature": e["quote_signature"],
+            "tpm__pcr_digest": e["pcr_digest_matches"], "tpm__ak_chain": e["ak_chain"], "tpm__ak_anchor": e["ak_chain"],
+            "tpm__ak_attributes": None, "tpm__extra_data": None, "tpm__eventlog_replay": None}
+    result = run("verify-tpm", *quote, *chain)
+    expect(case.id, result, 0 if good else 1, **want)
+    if not good:
+        return
+    if result[2].get("instance", {}).get("instance_name") != "onchain-snp-test":
+        failures.append(f"{case.id}: instance {result[2].get('instance')}")
+    nonce = case.facts["extra_data"]
+    expect(case.id + " (nonce)", run("verify-tpm", *quote, *chain, "--extra-data", nonce), 0, tpm__extra_data=True)
+    expect(case.id + " (other nonce)", run("verify-tpm", *quote, *chain, "--extra-data", nonce[:-2] + "00"), 1,
+           tpm__extra_data=False, tpm__quote_signature=True)
+    expect(case.id + " (expired)", run("verify-tpm", *quote, *chain, "--at", "2061-01-01T00:00:00Z"), 1,
+           tpm__ak_chain=False, tpm__ak_anchor=False, tpm__quote_signature=True)
+    expect(case.id + " (root as AK)", run("verify-tpm", *quote[:-1], case.path("ak_root.der"), "--at", case.at), 1,
+           tpm__quote_signature=False, tpm__ak_chain=False)
+
+
+def gcp_cos(case):
+    """Quotes over three banks by one key, with their log."""
+    log = ["--eventlog", case.path("eventlog.bin")]
+    for bank in ("sha1", "sha256", "sha384"):
+        quote = ["--quote", case.path(f"quote_{bank}.msg"), "--signature", case.path(f"quote_{bank}.sig"),
+                 "--pcrs", case.path(f"pcrs_{bank}.json"), "--extra-data", case.facts["nonce_hex"]]
+        want = {"tpm__quote_signature": True, "tpm__pcr_digest": True, "tpm__extra_data": True,
+                "tpm__ak_chain": None, "tpm__ak_anchor": None, "tpm__eventlog_replay": True}
+        result = run("verify-tpm", *quote, *log, "--ak", case.path("ak_pub.tpmt"))
+        expect(f"{case.id} {bank}", result, 0, tpm__ak_attributes=True, **want)
+        if any("SHA-1" in w for w in result[2]["warnings"]) != (bank == "sha1"):
+            failures.append(f"{case.id} {bank}: warnings {result[2]['warnings']}")
+        expect(f"{case.id} {bank} (PEM)", run("verify-tpm", *quote, *log, "--ak", case.path("ak_pub.pem")), 0,
+               tpm__ak_attributes=None, **want)
+    quote = ["--quote", case.path("quote_sha256.msg"), "--signature", case.path("quote_sha256.sig"), "--ak",
+             case.path("ak_pub.tpmt")]
+    expect(case.id + " (no PCRs)", run("verify-tpm", *quote), 0, tpm__pcr_digest=None)
+    expect(case.id + " (log without PCRs)", run("verify-tpm", *quote, *log), 1, tpm__eventlog_replay=False)
+    expect(case.id + " (other bank)", run("verify-tpm", *quote, "--pcrs", case.path("pcrs_sha384.json")), 1,
+           tpm__pcr_digest=False)
+    quote[3] = case.path("quote_sha384.sig")
+    expect(case.id + " (other signature)", run("verify-tpm", *quote, "--pcrs", case.path("pcrs_sha256.json")), 1,
+           tpm__quote_signature=False, tpm__pcr_digest=False)
+
+
+def azure(case):
+    e, tcb = case.expected, case.expected.get("tcb_status")
+    files = case.options(*SNP_CERTIFICATES, ("--tdx-quote", "quote.bin"), ("--quote", "tpm_quote.msg"),
+                         ("--signature", "tpm_quote.sig"), ("--pcrs", "pcrs.json"), ("--ak-cert", "ak_cert.der"))
+    if case.has("tcb_info.json"):
+        files += ["--collateral", case.dir]
+    snp = "azure-snp" in case.id or "azure-negative" in case.id
+    good = e["outcome"] == "valid" and tcb in (None, "UpToDate") and (snp or case.has("quote.bin"))
+    names = {"report_data_binds_runtime_data": "azure__runtime_data_binding",
+             "tpm_quote_signature": "tpm__quote_signature", "pcr_digest_matches": "tpm__pcr_digest",
+             "snp_signature": "snp__report_signature", "snp_chain": "snp__vek_chain",
+             "vek_tcb_matches_reported": "snp__vek_tcb", "vek_hwid_matches_chip_id": "snp__vek_chip_id",
+             "quote_signature": "tdx__quote_signature", "pck_chain": "tdx__pck_chain",
+             "quote_report_data_equals_tdreport": "azure__td_quote_binding",
+             "ak_cert_key_equals_HCLAkPub": "azure__ak_binding"}
+    want = {names[k]: bool(v) for k, v in e.items() if k in names}
+    want["tpm__ak_anchor"] = good
+    if case.has("tpm_quote.msg"):
+        want["azure__ak_binding"] = True
+    result = run("verify-azure", "--hcl", case.path("hcl_report.bin"), *files)
+    expect(case.id, result, 0 if good else 1, **want)
+    if tcb and result[2].get("tcb_status") != tcb:
+        failures.append(f"{case.id}: TCB status {result[2].get('tcb_status')}, want {tcb}")
+    if good and case.has("tpm_quote.msg"):
+        nonce = case.facts["tpm_quote"]["extra_data"]
+        base = ["verify-azure", "--hcl", case.path("hcl_report.bin"), *files]
+        expect(case.id + " (nonce)", run(*base, "--extra-data", nonce), 0, tpm__extra_data=True)
+        expect(case.id + " (other nonce)", run(*base, "--extra-data", "00"), 1, tpm__extra_data=False)
+    if case.has("ak_cert_nv_padded.bin"):
+        padded = [a.replace("ak_cert.der", "ak_cert_nv_padded.bin") for a in files]
+        expect(case.id + " (padded)", run("verify-azure", "--hcl", case.path("hcl_report.bin"), *padded), 0,
+               azure__ak_binding=True)
+
+
+def azure_mixed(one, other):
+    """The quote, and the certificate, of another machine."""
+    mixed = one.options(*SNP_CERTIFICATES) + ["--quote", other.path("tpm_quote.msg"), "--signature",
+                                              other.path("tpm_quote.sig"), "--pcrs", other.path("pcrs.json")]
+    hcl = ["--hcl", one.path("hcl_report.bin")]
+    expect(one.id + " (other's quote)", run("verify-azure", *hcl, *mixed), 1, tpm__quote_signature=False,
+           azure__ak_binding=False, snp__report_signature=True)
+    expect(one.id + " (other's VCEK)", run("verify-azure", *hcl, *other.options(*SNP_CERTIFICATES)), 1,
+           snp__report_signature=False, tpm__ak_anchor=False)
+    with tempfile.NamedTemporaryFile() as cut:
+        cut.write(open(one.path("hcl_report.bin"), "rb").read()[:1500])
+        cut.flush()
+        expect(one.id + " (cut)", run("verify-azure", "--hcl", cut.name), 3, azure__format=False)
+
+
 def main():
     if not os.path.isdir(EVIDENCE):
         print("skipped: no evidence folder")
@@ -131,6 +233,12 @@ def main():
     for name, case in cases.items():
         if name.startswith(("snp/", "snp-negative/")):
             snp(case)
+        if name.startswith(("gcp-snp/", "gcp-negative/")):
+            gcp(case)
+        if name.startswith(("azure-snp/", "azure-tdx/", "azure-negative/")):
+            azure(case)
+    gcp_cos(cases["gcp-vtpm/gce-cos-85-nonce9009"])
+    azure_mixed(cases["azure-snp/milan-v3-report-vtpm"], cases["azure-snp/milan-v2-report-vtpm"])
     snp_inputs(cases["snp/milan-v3-oak"])
     crl(cases["x509-crl/revoked-leaf-prem-test-ca"], cases["snp/milan-v3-oak"])
     print("\n".join(failures) or f"all as the manifest says: {counts}")
