@@ -64,6 +64,9 @@ static void check_prepared(const struct tdx_collateral *c)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const enum tdx_part kinds[] = { TDX_PART_TCB_INFO, TDX_PART_QE_IDENTITY,
+                                           TDX_PART_TCB_INFO_SIGNATURE, TDX_PART_TCB_INFO_CHAIN,
+                                           TDX_PART_PCK_CRL };
     struct bytes raw = bytes_of(data, size);
     AUTO(tdx_collateral_drop) struct tdx_collateral *whole = NULL;
     struct err err = { 0 };
@@ -72,9 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_prepared(whole);
     else
         CHECK(err.kind == ERR_INPUT || err.kind == ERR_TOO_LARGE);
-    for (enum tdx_part part = 0; part < TDX_PARTS; part++) {
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         AUTO(tdx_collateral_drop) struct tdx_collateral *c = tdx_collateral_new();
-        if (tdx_collateral_set(c, part, raw, &err) < 0) {
+        if (tdx_collateral_set(c, kinds[i], raw, &err) < 0) {
             CHECK(err.kind == ERR_INPUT || err.kind == ERR_TOO_LARGE);
             continue;
         }

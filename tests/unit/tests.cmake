@@ -21,3 +21,4 @@ cvm_test(test_limits SOURCES unit/test_limits.c integration/fake_collector.c DEP
 cvm_test(test_config SOURCES unit/test_config.c DEPENDS agent LABELS unit)
 cvm_test(test_tdx_tcb SOURCES unit/test_tdx_tcb.c DEPENDS tee LABELS unit)
 cvm_test(test_tdx_verify SOURCES unit/test_tdx_verify.c DEPENDS tee policy LIBS Threads::Threads LABELS unit)
+cvm_test(test_tdx_lab SOURCES unit/test_tdx_lab.c support/intel_lab.c DEPENDS tee policy LABELS unit)
