@@ -114,7 +114,7 @@ static void evaluate(struct buf *info_text, struct buf *qe_text, const struct pl
                              .tee_tcb_svn_2 = bytes_of(p->svn2, p->td15 ? 16 : 0),
                              .mr_signer_seam = bytes_of(zero, 48),
                              .seam_attributes = bytes_of(zero, 8) };
-    const struct tdx_module *module;
+    const struct tdx_module *module = NULL;
     memset(pck.component_svn, p->sgx ? 255 : 0, sizeof(pck.component_svn));
     pck.component_svn[0] = (uint8_t)p->sgx;
     if (tdx_tcb_info_parse(buf_bytes(info_text), &info, &err) < 0
