@@ -109,7 +109,7 @@ static int teardown(void **state)
 
 /* ---- the quote ---- */
 
-static void every_signed_bit_counts_in(const char *folder, const char *at)
+static void signed_bits_count(const char *folder, const char *at, size_t sample)
 {
     AUTO(fixture_done) struct fixture f = fixture_of(folder, at);
     struct tdx_quote q;
@@ -120,7 +120,7 @@ static void every_signed_bit_counts_in(const char *folder, const char *at)
                                      q.qe_report.raw, q.qe_report_signature, q.qe_auth_data,
                                      q.pck_chain };
     for (size_t i = 0; i < ARRAY_SIZE(regions); i++) {
-        size_t from = (size_t)(regions[i].p - f.quote.p), step = i == ARRAY_SIZE(regions) - 1 ? 61 : 1;
+        size_t from = (size_t)(regions[i].p - f.quote.p), step = i == ARRAY_SIZE(regions) - 1 ? 61 : sample;
         for (size_t bit = 0; bit < regions[i].n * 8; bit += step) {
             f.quote.p[from + bit / 8] ^= (uint8_t)(1u << bit % 8);
             /* a PEM chain has bytes that mean nothing (line ends, the root's own copy): not in the body,
@@ -140,14 +140,14 @@ static void every_signed_bit_counts(void **state)
 {
     (void)state;
     skip_without_evidence();
-    every_signed_bit_counts_in(CASE, CASE_AT);
+    signed_bits_count(CASE, CASE_AT, 1);
 }
 
-static void every_signed_bit_counts_in_td15(void **state)
+static void signed_bits_count_in_td15(void **state)
 {
     (void)state;
     skip_without_evidence();
-    every_signed_bit_counts_in(CASE_15, AT_15);
+    signed_bits_count(CASE_15, AT_15, 5);
 }
 
 static void every_cut_is_refused(void **state)
@@ -350,7 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_signed_bit_counts),
-        cmocka_unit_test(every_signed_bit_counts_in_td15),
+        cmocka_unit_test(signed_bits_count_in_td15),
         cmocka_unit_test(every_cut_is_refused),
         cmocka_unit_test(prepared_signers_fit_their_quotes_only),
         cmocka_unit_test(no_anchor_no_verdict),
