@@ -135,8 +135,14 @@ static int set_document(struct tdx_signed *s, enum tdx_part part, struct bytes t
 
 static int set_chain(struct tdx_certs *certs, const char *name, struct bytes data, struct err *err)
 {
+    AUTO(buf_done) struct buf decoded = buf_new(TDX_COLLATERAL_PART_MAX);
     if (certs->n)
         return twice(name, err);
+    if (memmem(data.p, data.n, "-----BEGIN%20", 13)) { /* as PCS sends it in a header */
+        if (percent_decode(trimmed(data), &decoded, err) < 0)
+            return -1;
+        data = buf_bytes(&decoded);
+    }
     int n = x509_parse_chain(data, certs->list, TDX_CHAIN_MAX, err);
     if (n < 0)
         return -1;

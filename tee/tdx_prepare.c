@@ -93,7 +93,7 @@ static int chain_to_anchor(X509 *const *certs, size_t n, const struct tdx_anchor
 /* ---- collateral ---- */
 
 static void judge_signed(const struct tdx_signed *doc, const struct tdx_certs *certs,
-                         const struct tdx_anchors *anchors, const struct tdx_prepared_collateral *p,
+                         const struct tdx_anchors *anchors, struct tdx_prepared_collateral *p,
                          struct tdx_chain *chain, struct judged *out)
 {
     static const char *const *const roles[] = { tcb_signers };
@@ -109,9 +109,10 @@ static void judge_signed(const struct tdx_signed *doc, const struct tdx_certs *c
     else if (!p256_verify(X509_get0_pubkey(path.path[0]), bytes_of(doc->raw, doc->raw_n),
                           bytes_of(doc->signature, sizeof(doc->signature))))
         refuse(out, "the signature is not by the signing certificate over these bytes");
-    else if (p->root_crl.ok && crl_revokes(p->root_revoked, path.path[0]))
+    else if (p->root_crl.ok && crl_revokes(p->root_revoked, path.path[0])) {
+        p->tcb_signer_revoked = true;
         refuse(out, "its signing certificate is revoked");
-    else
+    } else
         hold(out);
 }
 

@@ -31,6 +31,7 @@ struct tdx_prepared_collateral {
     struct tdx_tcb_info info;
     struct tdx_qe_identity identity;
     struct judged pck_crl, root_crl; /* signature */
+    bool tcb_signer_revoked;
     struct tdx_chain pck_crl_chain;
     X509_CRL *pck_revoked, *root_revoked; /* owned */
     X509 *pck_crl_issuer, *root_crl_issuer;

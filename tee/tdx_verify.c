@@ -91,6 +91,8 @@ static const char *why_crl_fails(struct run *r)
     if (X509_NAME_cmp(X509_get_issuer_name(r->signer->leaf), X509_get_subject_name(c->pck_crl_issuer)) != 0
         || EVP_PKEY_eq(X509_get0_pubkey(r->signer->ca), X509_get0_pubkey(c->pck_crl_issuer)) != 1)
         return "the PCK CRL is of another CA than the one that issued the PCK certificate";
+    if (c->tcb_signer_revoked)
+        return "a TCB signing certificate is revoked";
     if (crl_revokes(c->pck_revoked, r->signer->leaf))
         return "the PCK certificate is revoked";
     return crl_revokes(c->root_revoked, r->signer->ca) ? "the CA that issued the PCK certificate is revoked"
@@ -219,7 +221,8 @@ static void check_collateral(struct run *r)
 {
     const struct tdx_prepared_collateral *c = r->c;
     const struct tdx_module *module = NULL;
-    record(r, "tdx.crl", why_crl_fails(r), "neither the PCK nor its CA is revoked");
+    record(r, "tdx.crl", why_crl_fails(r),
+           "neither the PCK nor its CA nor the TCB signing certificate is revoked");
     bool info = record(r, "tdx.tcb_info_signature", why_not_signed(r, &c->tcb_info, &c->tcb_info_chain),
                        "by Intel's TCB signing certificate");
     bool identity =

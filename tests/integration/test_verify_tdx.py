@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.parse
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -171,6 +172,11 @@ class Forms(Case):
         self.accepts(self.document(tcb_info=info, qe_identity=identity, tcb_info_signature=None,
                                    qe_identity_signature=None))
         self.accepts(self.document(tcb_info=info, qe_identity=identity))
+
+    def test_chain_of_a_header(self):
+        chain = urllib.parse.quote(load(GOOD, "tcb_signing_chain.pem").decode())
+        self.accepts(self.document(tcb_info_issuer_chain=chain))
+        self.assertEqual(0, self.good(self.collateral(tcb_signing_chain=chain.encode() + b"\r\n"))[0])
 
     def test_crl_forms(self):
         der = load(GOOD, "pck_crl.der")
