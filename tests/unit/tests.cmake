@@ -26,3 +26,4 @@ cvm_test(test_tdx_lab SOURCES unit/test_tdx_lab.c support/intel_lab.c DEPENDS te
 cvm_test(test_chain SOURCES unit/test_chain.c support/made_certs.c DEPENDS base LABELS unit)
 cvm_test(test_snp_verify SOURCES unit/test_snp_verify.c support/made_certs.c support/made_snp.c DEPENDS tee policy LABELS unit)
 cvm_test(test_quote_verify SOURCES unit/test_quote_verify.c support/made_certs.c DEPENDS tpm policy LABELS unit)
+cvm_test(test_azure_verify SOURCES unit/test_azure_verify.c support/made_certs.c DEPENDS tee LABELS unit)
