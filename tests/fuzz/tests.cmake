@@ -37,3 +37,11 @@ cvm_fuzz(fuzz_tdx_collateral DEPENDS tee policy SEEDS tdx/v4-20a06f-uptodate/tcb
 cvm_fuzz(fuzz_tdx_verify DEPENDS tee policy SEEDS tdx/v4-20a06f-uptodate/quote.bin
     tdx/v5-90c06f-alibaba-uptodate/quote.bin gcp-tdx/automata-sdk-v4/quote.bin)
 target_compile_definitions(fuzz_tdx_verify PRIVATE CVM_EVIDENCE_DEFAULT="${CVM_EVIDENCE_DEFAULT}")
+cvm_fuzz(fuzz_snp_verify DEPENDS tee policy test_support SEEDS snp/milan-v3-oak/report.bin snp/milan-v3-oak/vcek.der
+    snp/milan-v2-vlek-aws/vlek.der snp/turin-v5-oak/report.bin)
+target_sources(fuzz_snp_verify PRIVATE support/made_certs.c support/made_snp.c)
+cvm_fuzz(fuzz_quote_verify DEPENDS tpm policy SEEDS gcp-snp/vtpm-33-byte-nonce/tpm_quote.msg
+    gcp-snp/vtpm-33-byte-nonce/tpm_quote.sig gcp-snp/vtpm-33-byte-nonce/ak_cert.der gcp-vtpm/gce-cos-85-nonce9009/quote_sha256.msg
+    gcp-vtpm/gce-cos-85-nonce9009/quote_sha256.sig gcp-vtpm/gce-cos-85-nonce9009/eventlog.bin tpm/log_sha1.bin)
+cvm_fuzz(fuzz_azure_verify DEPENDS tee SEEDS azure-snp/milan-v2-hcl-only-no-vcek/hcl_report.bin
+    azure-snp/genoa-v3-report-vtpm/hcl_report.bin azure-tdx/hcl-only/hcl_report.bin)
