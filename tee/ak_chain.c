@@ -248,10 +248,10 @@ static int attempt(void *arg, unsigned *retry_after_s, struct err *err)
     return rc;
 }
 
-int ak_chain_fetch(struct vek_store *s, struct bytes leaf, unsigned deadline_ms, vek_done_fn *done, void *arg,
-                   struct err *err)
+/* A fetch of the issuers of a leaf that names an address. */
+static int fetch_new(struct vek_store *s, struct bytes leaf, struct ak_fetch **out, struct err *err)
 {
-    char name[FLIGHT_KEY_SIZE], url[STORE_URL_MAX];
+    char url[STORE_URL_MAX];
     struct ak_fetch *f = calloc(1, sizeof(*f));
     if (!f)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a fetch");
@@ -264,6 +264,37 @@ int ak_chain_fetch(struct vek_store *s, struct bytes leaf, unsigned deadline_ms,
         drop(f);
         return err_set(err, ERR_NOT_FOUND, 0, "the AK certificate names no http address of its issuer");
     }
+    *out = f;
+    return 0;
+}
+
+int ak_chain_name(struct bytes leaf, char out[static FLIGHT_KEY_SIZE], struct err *err)
+{
+    AUTO(x509_drop) X509 *cert = NULL;
+    uint8_t digest[STORE_DIGEST];
+    if (digest_leaf(leaf, digest, &cert, err) < 0)
+        return -1;
+    name_of(digest, out);
+    return 0;
+}
+
+int ak_chain_fetch_now(struct vek_store *s, struct bytes leaf, unsigned *retry_after_s, struct err *err)
+{
+    struct ak_fetch *f = NULL;
+    if (fetch_new(s, leaf, &f, err) < 0)
+        return -1;
+    int rc = attempt(f, retry_after_s, err);
+    drop(f);
+    return rc;
+}
+
+int ak_chain_fetch(struct vek_store *s, struct bytes leaf, unsigned deadline_ms, vek_done_fn *done, void *arg,
+                   struct err *err)
+{
+    char name[FLIGHT_KEY_SIZE];
+    struct ak_fetch *f = NULL;
+    if (fetch_new(s, leaf, &f, err) < 0)
+        return -1;
     name_of(f->digest, name);
     return flights_join(s->flights, name, (struct flight_task){ attempt, drop, f }, deadline_ms, done, arg,
                         err);

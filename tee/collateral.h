@@ -98,8 +98,8 @@ void collateral_item_done(struct collateral_item *item);
 
 /** Gets one item: what is kept and has not expired, else fetched.
  *  @return 0, or -1: ERR_NOT_FOUND (offline and not there, or the service knows of none), ERR_DENIED (there,
- *          but expired), ERR_UNAVAILABLE (the network or the service), ERR_INPUT, ERR_TOO_LARGE (its answer),
- *          ERR_LIMITED, ERR_IO */
+ *          but expired), ERR_UNAVAILABLE (the network, the service, or an answer that is refused), ERR_INPUT
+ * (no such id), ERR_LIMITED, ERR_IO */
 MUST_USE int collateral_get(struct collateral_service *c, const struct collateral_id *id,
                             struct collateral_item *out, struct err *err);
 

@@ -94,7 +94,7 @@ static struct flight *next_flight(struct flights *f)
     return first;
 }
 
-static uint64_t pause_after(unsigned attempts, unsigned retry_after_s)
+uint64_t flight_pause_ms(unsigned attempts, unsigned retry_after_s)
 {
     uint64_t pause = FLIGHT_PAUSE_MS;
     for (unsigned i = 1; i < attempts && pause < FLIGHT_PAUSE_MAX; i++)
@@ -116,7 +116,7 @@ static void fly(struct flights *f, struct flight *flight)
     flight->running = false;
     flight->attempts++;
     flight->last = err;
-    flight->next_at = clock_ms() + pause_after(flight->attempts, retry_after_s);
+    flight->next_at = clock_ms() + flight_pause_ms(flight->attempts, retry_after_s);
     struct waiter *told = take_waiters(flight);
     bool ended = rc == 0 || flight->attempts == FLIGHT_ATTEMPTS_MAX;
     if (ended)

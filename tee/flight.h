@@ -26,6 +26,10 @@ struct flight_task {
 /** Told once, on one of the two threads, without a lock held: NULL when the attempt succeeded. */
 typedef void flight_done_fn(void *arg, const struct err *err);
 
+/** The pause before the next attempt: grows with the failures so far, is jittered, and no shorter than what
+ * the server asked for. */
+uint64_t flight_pause_ms(unsigned attempts, unsigned retry_after_s);
+
 MUST_USE int flights_new(struct flights **out, struct err *err);
 
 /** Stops after the running attempt; who still waits hears ERR_UNAVAILABLE. NULL is fine. */

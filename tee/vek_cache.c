@@ -102,6 +102,6 @@ void disk_put(const struct vek_store *s, const char *name, X509 *const *certs, s
     for (size_t i = 0; i < n; i++)
         if (x509_put_der(certs[i], &b, NULL) < 0)
             return;
-    if (file_write_atomic(path, buf_bytes(&b), 0600, NULL) < 0)
+    if (file_write_atomic(path, buf_bytes(&b), 0644, NULL) < 0)
         unlink(path); /* nothing is better than an old one of that name */
 }

@@ -229,20 +229,36 @@ static int attempt(void *arg, unsigned *retry_after_s, struct err *err)
     return rc;
 }
 
+/* Whether there is anything to ask, and somebody to ask it. */
+static int fetchable(struct vek_store *s, struct bytes report, bool thim, struct vek_key *key,
+                     struct err *err)
+{
+    AUTO(vek_certs_done) struct vek_certs known = { 0 };
+    if (vek_key_of(s, report, key, err) < 0)
+        return -1;
+    bool leaf_known = memory_get(s, key->name, NULL, &known);
+    if (key->signing_key == SNP_KEY_VLEK && !leaf_known)
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "a VLEK certificate comes from the host only, and it gave none");
+    if (!key->chip_known && key->signing_key == SNP_KEY_VCEK && !leaf_known && !thim)
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "the report's chip id is masked: the AMD KDS cannot be asked for its certificate");
+    return 0;
+}
+
+int vek_fetch_now(struct vek_store *s, struct bytes report, bool thim, unsigned *retry_after_s,
+                  struct err *err)
+{
+    struct fetch f = { .s = s, .thim = thim };
+    return fetchable(s, report, thim, &f.key, err) < 0 ? -1 : attempt(&f, retry_after_s, err);
+}
+
 int vek_fetch(struct vek_store *s, struct bytes report, bool thim, unsigned deadline_ms, vek_done_fn *done,
               void *arg, struct err *err)
 {
     struct vek_key key;
-    AUTO(vek_certs_done) struct vek_certs known = { 0 };
-    if (vek_key_of(s, report, &key, err) < 0)
+    if (fetchable(s, report, thim, &key, err) < 0)
         return -1;
-    bool leaf_known = memory_get(s, key.name, NULL, &known);
-    if (key.signing_key == SNP_KEY_VLEK && !leaf_known)
-        return err_set(err, ERR_NOT_FOUND, 0,
-                       "a VLEK certificate comes from the host only, and it gave none");
-    if (!key.chip_known && key.signing_key == SNP_KEY_VCEK && !leaf_known && !thim)
-        return err_set(err, ERR_NOT_FOUND, 0,
-                       "the report's chip id is masked: the AMD KDS cannot be asked for its certificate");
     struct fetch *f = malloc(sizeof(*f));
     if (!f)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a fetch");

@@ -95,6 +95,18 @@ bool chain_find(const struct vek_store *s, const struct vek_key *key, X509 *vek,
 /** Fills certs from certificates; chain may be NULL. */
 MUST_USE int certs_fill(X509 *vek, X509 *const *chain, struct vek_certs *out, struct err *err);
 
+/** One attempt of vek_fetch() on the caller's thread, shared with nobody. @return as vek_fetch(), or the
+ * attempt's failure */
+MUST_USE int vek_fetch_now(struct vek_store *s, struct bytes report, bool thim, unsigned *retry_after_s,
+                           struct err *err);
+
+/** The name of a leaf's chain: of its flight and of its cache file. */
+MUST_USE int ak_chain_name(struct bytes leaf, char out[static FLIGHT_KEY_SIZE], struct err *err);
+
+/** As vek_fetch_now(), for the certificates above an AK certificate (ak_chain.c). */
+MUST_USE int ak_chain_fetch_now(struct vek_store *s, struct bytes leaf, unsigned *retry_after_s,
+                                struct err *err);
+
 /** One GET in the background. Statuses other than 200 are failures; 404 is ERR_NOT_FOUND. */
 MUST_USE int vek_store_download(const struct vek_store *s, const char *url, struct buf *body,
                                 unsigned *retry_after_s, struct err *err);

@@ -63,3 +63,5 @@ cvm_script_test(test_trouble /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integrat
 set_tests_properties(test_trouble PROPERTIES SKIP_RETURN_CODE 77)
 cvm_script_test(test_golden_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_golden_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${CVM_EVIDENCE_DEFAULT})
+cvm_test(test_collateral SOURCES integration/test_collateral.c support/http_server.c DEPENDS tee policy
+    LIBS PkgConfig::MHD Threads::Threads LABELS integration)

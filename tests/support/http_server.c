@@ -65,6 +65,8 @@ static enum MHD_Result answer(struct MHD_Connection *connection, const struct ht
         MHD_create_response_from_buffer_with_free_callback(body.n, heap_copy(body.p, body.n), free);
     if (r && r->retry_after)
         MHD_add_response_header(response, "Retry-After", r->retry_after);
+    if (r && r->header)
+        MHD_add_response_header(response, r->header, r->header_value);
     enum MHD_Result rc = MHD_queue_response(connection, r ? r->status : 404, response);
     MHD_destroy_response(response);
     return rc;

@@ -20,6 +20,7 @@ struct http_rule {
     unsigned delay_ms;
     unsigned times; /* answers in the rule; 0: without end */
     atomic_uint hits;
+    const char *header, *header_value; /* one more header of the answer, or NULL */
 };
 
 struct http_server;
