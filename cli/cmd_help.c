@@ -17,7 +17,7 @@ static int overview(void)
     const struct command *const *list = commands(&n);
     buf_str(&text, "usage: cvm-cli COMMAND ...\n       cvm-cli help [COMMAND]\n       cvm-cli --version\n\n");
     for (size_t i = 0; i < n; i++)
-        buf_printf(&text, "  %-12s %s\n", list[i]->name, list[i]->summary);
+        buf_printf(&text, "  %-18s %s\n", list[i]->name, list[i]->summary);
     buf_str(&text, "\nExit status: 0 done or verified; 1 judged, and the answer is no; 2 wrong usage;\n"
                    "3 an input could not be read or is malformed; 4 the environment failed.\n");
     return write_out(&text, NULL);
