@@ -65,3 +65,7 @@ cvm_script_test(test_golden_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integ
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${CVM_EVIDENCE_DEFAULT})
 cvm_test(test_collateral SOURCES integration/test_collateral.c support/http_server.c DEPENDS tee policy
     LIBS PkgConfig::MHD Threads::Threads LABELS integration)
+if(CVM_EMULATOR)
+    cvm_script_test(test_verify_emulated /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_emulated.py
+        ${CMAKE_BINARY_DIR}/bin/cvm-agent gcp-snp aws-snp snp)
+endif()
