@@ -54,9 +54,14 @@ void checks_warn(struct checks *c, const char *fmt, ...)
     va_list ap;
     if (c->warnings_n == WARNINGS_MAX)
         return;
+    char *text = c->warnings[c->warnings_n];
     va_start(ap, fmt);
-    vsnprintf(c->warnings[c->warnings_n++], CHECK_DETAIL_MAX, fmt, ap);
+    vsnprintf(text, CHECK_DETAIL_MAX, fmt, ap);
     va_end(ap);
+    for (size_t i = 0; i < c->warnings_n; i++)
+        if (!strcmp(c->warnings[i], text))
+            return;
+    c->warnings_n++;
 }
 
 const struct check *checks_find(const struct checks *c, const char *name)

@@ -37,6 +37,7 @@ __attribute__((format(printf, 4, 5))) void checks_add(struct checks *c, const ch
 /** checks_add() from a return value: 0 is ok with the given detail, -1 failed with the error's text. */
 void checks_add_rc(struct checks *c, const char *name, int rc, const char *detail, const struct err *err);
 
+/** Records a warning; one that is there already is not repeated. */
 __attribute__((format(printf, 2, 3))) void checks_warn(struct checks *c, const char *fmt, ...);
 
 /** The check of that name, or NULL if it was not made. */

@@ -1,0 +1,150 @@
+#include "cli/verify_print.h"
+
+#include "appraisal/appraise.h"
+#include "base/auto.h"
+#include "cli/commands.h"
+#include "cli/material.h"
+
+#include <stdlib.h>
+
+struct arguments {
+    const char *document, *golden, *golden_key, *nonce, *at, *certs, *roots, *accept_binding, *accept_tcb;
+    bool offline, self_asserted, json;
+};
+
+/* Files of one run. */
+struct input {
+    uint8_t *document, *golden, *golden_key, *roots;
+    size_t document_n, golden_n, golden_key_n, roots_n;
+};
+
+static void input_done(struct input *in)
+{
+    free(in->document);
+    free(in->golden);
+    free(in->golden_key);
+    free(in->roots);
+}
+
+static int read_optional(const char *path, size_t max, uint8_t **out, size_t *n)
+{
+    return path ? read_input(path, max, out, n) : 0;
+}
+
+static int read_files(const struct arguments *args, struct input *in)
+{
+    int rc = read_input(args->document, DOCUMENT_MAX, &in->document, &in->document_n);
+    if (!rc)
+        rc = read_optional(args->golden, 4u << 20, &in->golden, &in->golden_n);
+    if (!rc)
+        rc = read_optional(args->golden_key, 65536, &in->golden_key, &in->golden_key_n);
+    if (!rc)
+        rc = read_optional(args->roots, 1u << 20, &in->roots, &in->roots_n);
+    return rc;
+}
+
+static int read_options(const struct arguments *args, struct verify_options *out)
+{
+    struct err err = { 0 };
+    out->accept_tcb = TDX_ACCEPT_DEFAULT;
+    if (args->accept_tcb && tdx_accept_parse(args->accept_tcb, &out->accept_tcb, &err) < 0)
+        return fail_err(STATUS_USAGE, "--accept-tcb", "not a list of TCB statuses", &err);
+    if (args->accept_binding && verify_binding_names_check(args->accept_binding, &err) < 0)
+        return fail_err(STATUS_USAGE, "--accept-binding", "not a binding rule", &err);
+    if (args->nonce && !*args->nonce)
+        return fail(STATUS_USAGE, "--nonce", "a nonce has 1 to 30 bytes", NULL);
+    out->nonce = bytes_str(args->nonce);
+    out->accept_binding = args->accept_binding;
+    out->accept_self_asserted_ak = args->self_asserted;
+    return verify_clock(args->at, &out->at);
+}
+
+static int load_trust(const struct arguments *args, const struct input *in, struct verify_trust *trust)
+{
+    struct err err = { 0 };
+    if (trust_load(trust, &err) < 0)
+        return fail_err(STATUS_ENVIRONMENT, "built-in roots", "cannot verify", &err);
+    if (args->roots && verify_trust_add_extra(trust, bytes_of(in->roots, in->roots_n), &err) < 0)
+        return fail_err(STATUS_INPUT, args->roots, "not a bundle of roots", &err);
+    return 0;
+}
+
+static int judge(const struct arguments *args, const struct input *in, struct verify_options *options)
+{
+    AUTO(verify_trust_done) struct verify_trust trust = { 0 };
+    AUTO(material_done) struct material material = { 0 };
+    AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
+    struct err err = { 0 };
+    int rc = load_trust(args, in, &trust);
+    if (rc || (args->certs && (rc = material_read(args->certs, &trust, &material))))
+        return rc;
+    options->trust = &trust;
+    options->material = &material.view;
+    const struct appraise_request request = {
+        .collaterals = bytes_of(in->document, in->document_n),
+        .golden = bytes_of(in->golden, in->golden_n),
+        .golden_key = bytes_of(in->golden_key, in->golden_key_n),
+        .verify = *options,
+    };
+    if (appraise(&request, &appraisal, &err) < 0)
+        return fail_err(status_of(&err), args->document, "cannot be judged", &err);
+    const struct verify_answer answer = { .where = args->document,
+                                          .checks = &appraisal.result->checks,
+                                          .facts = appraisal.facts };
+    return verify_print(&answer, args->json);
+}
+
+static int run(int argc, char **argv)
+{
+    AUTO(input_done) struct input in = { NULL };
+    struct arguments args = { NULL };
+    struct verify_options options = { .trust = NULL };
+    const struct option_row rows[] = {
+        { "golden", OPTION_TEXT, &args.golden },
+        { "golden-key", OPTION_TEXT, &args.golden_key },
+        { "nonce", OPTION_TEXT, &args.nonce },
+        { "at", OPTION_TEXT, &args.at },
+        { "certs", OPTION_TEXT, &args.certs },
+        { "offline", OPTION_FLAG, &args.offline },
+        { "trust-emulator", OPTION_TEXT, &args.roots },
+        { "accept-self-asserted-ak", OPTION_FLAG, &args.self_asserted },
+        { "accept-binding", OPTION_TEXT, &args.accept_binding },
+        { "accept-tcb", OPTION_TEXT, &args.accept_tcb },
+        { "json", OPTION_FLAG, &args.json },
+    };
+    int rc = options_parse(&command_verify, argc, argv, rows, ARRAY_SIZE(rows), &args.document, 1, 1);
+    if (rc)
+        return rc == STATUS_HELP ? 0 : rc;
+    if ((rc = read_options(&args, &options)) || (rc = read_files(&args, &in)))
+        return rc;
+    return judge(&args, &in, &options);
+}
+
+const struct command command_verify = {
+    "verify",
+    "COLLATERALS.json [--golden GM.json] [--golden-key PUB.pem] [--nonce TEXT] [--at TIME] [--certs DIR]\n"
+    "           [--offline] [--trust-emulator ROOTS.pem] [--accept-self-asserted-ak] [--accept-binding R]\n"
+    "           [--accept-tcb S,...] [--json]",
+    "Judges a collaterals document",
+    "COLLATERALS.json is what GET /collaterals/NONCE answers; - is standard input.\n"
+    "\n"
+    "  --golden GM.json           the golden measurement that the machine must have\n"
+    "  --golden-key PUB.pem       the key that must have signed it\n"
+    "  --nonce TEXT               the nonce that was asked with; without it freshness is unchecked\n"
+    "  --at TIME                  the clock to judge by, like 2025-01-31T12:00:00Z; without it, now\n"
+    "  --certs DIR                certificates (VCEK, VLEK, chains), a CRL of AMD (*.crl), and PCS files of\n"
+    "                             Intel, where the document has none\n"
+    "  --offline                  no network; nothing is fetched without it either\n"
+    "  --trust-emulator ROOTS.pem accepts emulated evidence below these roots: it proves no hardware\n"
+    "  --accept-self-asserted-ak  takes PCR values whose key only the guest named: the host can forge them\n"
+    "  --accept-binding R,...     takes documents of older agents whose rule R leaves the key or the nonce\n"
+    "                             unbound: automata-early, automata-late, automata-uuid, go-tpm-tools\n"
+    "  --accept-tcb S,...         Intel's TCB statuses to accept, or none: a TDX quote without collateral\n"
+    "  --json                     the answer as JSON: success, checks, claims, coverage, not_checked,\n"
+    "                             freshness, warnings\n"
+    "\n"
+    "Prints the checks, one a line, and the verdict. Exit status: 0 verified, 1 judged, and the answer is "
+    "no,\n"
+    "3 an input is malformed.\n",
+    run,
+};
