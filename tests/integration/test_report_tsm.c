@@ -35,13 +35,13 @@ static int set_up(void **state)
     snprintf(folder, sizeof(folder), "%s/kernel/config", sys);
     mkdir(folder, 0700);
     snprintf(folder, sizeof(folder), "%s/kernel/config/tsm/report", sys);
-    fs = fuse_tsm_mount(folder);
     lower = lower_system(&storage, sys, none, "/proc", NULL, NULL);
     if (test_evidence()) {
         snp_report = sample_load("snp/genoa-v3-tsm-certtable/report.bin");
         snp_certs = sample_load("snp/genoa-v3-tsm-certtable/auxblob.bin");
         td_quote = sample_load("tdx/v4-b0c06f-uptodate/quote.bin");
     }
+    fs = fuse_tsm_mount(folder); /* last: its process sees the samples as they are now */
     return 0;
 }
 

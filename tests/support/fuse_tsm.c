@@ -10,11 +10,15 @@
 #include <fuse.h>
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ENTRIES_MAX 16
@@ -30,8 +34,7 @@ struct entry {
 };
 
 struct fuse_tsm {
-    struct fuse *fuse;
-    pthread_t thread;
+    pid_t pid; /* of the server */
     char folder[256];
     pthread_mutex_t lock;
     struct fuse_tsm_script script;
@@ -305,36 +308,60 @@ static const struct fuse_operations operations = {
     .release = op_release,
 };
 
-static void *serve(void *arg)
-{
-    struct fuse_tsm *f = arg;
-    fuse_loop(f->fuse);
-    return NULL;
-}
-
-struct fuse_tsm *fuse_tsm_mount(const char *folder)
+/* The server is a process of its own: were it a thread of the test, a crash or a deadlock there would leave
+ * the process waiting for itself in the kernel, where no signal reaches it. It dies with the test, and the
+ * mount with it. */
+static void serve(struct fuse_tsm *f, int ready_fd)
 {
     char name[] = "fuse_tsm", option[] = "-oattr_timeout=0,entry_timeout=0,negative_timeout=0";
     char *argv[] = { name, option, NULL };
     struct fuse_args args = FUSE_ARGS_INIT(2, argv);
-    struct err err = { 0 };
-    if (access("/dev/fuse", R_OK | W_OK) < 0)
-        return NULL;
-    struct fuse_tsm *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    pthread_mutex_init(&f->lock, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct fuse *fuse = fuse_new(&args, &operations, sizeof(operations), f);
+    if (!fuse || fuse_mount(fuse, f->folder) < 0 || write(ready_fd, "+", 1) != 1)
+        _exit(1);
+    close(ready_fd);
+    fuse_loop(fuse);
+    fuse_unmount(fuse);
+    _exit(0);
+}
+
+static struct fuse_tsm *shared_new(const char *folder)
+{
+    struct fuse_tsm *f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutexattr_t attr;
+    assert_ptr_not_equal(f, MAP_FAILED);
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutex_init(&f->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
     snprintf(f->folder, sizeof(f->folder), "%s", folder);
     fuse_tsm_reset(f);
-    f->fuse = dir_make(folder, 0700, &err) == 0 ? fuse_new(&args, &operations, sizeof(operations), f) : NULL;
-    fuse_opt_free_args(&args);
-    if (!f->fuse || fuse_mount(f->fuse, folder) < 0) {
-        if (f->fuse)
-            fuse_destroy(f->fuse);
-        free(f);
-        return NULL;
-    }
-    assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
     return f;
+}
+
+struct fuse_tsm *fuse_tsm_mount(const char *folder)
+{
+    struct err err = { 0 };
+    int ready[2];
+    char answer = 0;
+    if (access("/dev/fuse", R_OK | W_OK) < 0 || dir_make(folder, 0700, &err) < 0)
+        return NULL;
+    struct fuse_tsm *f = shared_new(folder);
+    assert_int_equal(pipe(ready), 0);
+    f->pid = fork();
+    if (f->pid == 0) {
+        close(ready[0]);
+        serve(f, ready[1]);
+    }
+    close(ready[1]);
+    ssize_t got = read(ready[0], &answer, 1);
+    close(ready[0]);
+    if (got == 1)
+        return f;
+    waitpid(f->pid, NULL, 0);
+    munmap(f, sizeof(*f));
+    return NULL;
 }
 
 struct fuse_tsm_script *fuse_tsm_script(struct fuse_tsm *f)
@@ -363,10 +390,8 @@ void fuse_tsm_reset(struct fuse_tsm *f)
 void fuse_tsm_unmount(struct fuse_tsm *f)
 {
     umount2(f->folder, MNT_DETACH); /* with the last reference the connection ends, and with it the loop */
-    pthread_join(f->thread, NULL);
-    fuse_unmount(f->fuse);
-    fuse_destroy(f->fuse);
+    waitpid(f->pid, NULL, 0);
     rmdir(f->folder);
     pthread_mutex_destroy(&f->lock);
-    free(f);
+    munmap(f, sizeof(*f));
 }

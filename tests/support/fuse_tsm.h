@@ -9,7 +9,8 @@
 
 #define FUSE_TSM_FAULTS 8
 
-/** What the machine does. Set before a request; read by the file system's thread. */
+/** What the machine does. Set before a request; read by the file system's process: what its pointers point to
+ * must have been there, unchanged since, when fuse_tsm_mount() was called. */
 struct fuse_tsm_script {
     const char *provider;
     struct bytes report;       /* a real report or quote, its report_data replaced by the inblob ... */
