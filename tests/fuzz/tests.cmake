@@ -45,3 +45,4 @@ cvm_fuzz(fuzz_quote_verify DEPENDS tpm policy SEEDS gcp-snp/vtpm-33-byte-nonce/t
     gcp-vtpm/gce-cos-85-nonce9009/quote_sha256.sig gcp-vtpm/gce-cos-85-nonce9009/eventlog.bin tpm/log_sha1.bin)
 cvm_fuzz(fuzz_azure_verify DEPENDS tee SEEDS azure-snp/milan-v2-hcl-only-no-vcek/hcl_report.bin
     azure-snp/genoa-v3-report-vtpm/hcl_report.bin azure-tdx/hcl-only/hcl_report.bin)
+cvm_fuzz(fuzz_golden DEPENDS policy SEEDS golden golden/automata-azure-snp/golden_measurement.json)

@@ -2,6 +2,7 @@
 cvm_test(test_base SOURCES unit/test_base.c DEPENDS base LABELS unit)
 cvm_test(test_trust SOURCES unit/test_trust.c DEPENDS policy LABELS unit)
 cvm_test(test_golden SOURCES unit/test_golden.c DEPENDS policy LABELS unit)
+cvm_test(test_golden_sign SOURCES unit/test_golden_sign.c DEPENDS policy LABELS unit)
 cvm_test(test_tpm_quote SOURCES unit/test_tpm_quote.c DEPENDS tpm LABELS unit)
 cvm_test(test_tpm_pcrs SOURCES unit/test_tpm_pcrs.c DEPENDS tpm LABELS unit)
 cvm_test(test_tpm_public SOURCES unit/test_tpm_public.c DEPENDS tpm LABELS unit)
