@@ -25,9 +25,10 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct command command_collaterals, command_diff, command_doctor, command_eventlog,
-    command_golden, command_help, command_inspect, command_sign, command_verify, command_verify_azure,
-    command_verify_signature, command_verify_snp, command_verify_tdx, command_verify_tpm;
+extern const struct command command_collateral, command_collaterals, command_diff, command_doctor,
+    command_eventlog, command_golden, command_help, command_inspect, command_sign, command_verify,
+    command_verify_azure, command_verify_signature, command_verify_snp, command_verify_tdx,
+    command_verify_tpm;
 
 /** All commands, *n of them, by name. */
 const struct command *const *commands(size_t *n);
