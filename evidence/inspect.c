@@ -35,6 +35,7 @@ static const struct inspect_type types[] = {
     { "eventlog_json", "runtime event log of dstack, JSON", looks_eventlog_json, inspect_eventlog },
     { "jwt", "JSON Web Token; decoded, never verified here", looks_jwt, inspect_jwt },
     { "eventlog", "TPM or CCEL event log", looks_eventlog, inspect_eventlog },
+    { "tdreport", "TDREPORT, told by its size alone", looks_tdreport_by_size, inspect_tdreport },
     { "tpm_signature", "RSA signature value alone, 256, 384 or 512 bytes", looks_bare_rsa_signature,
       inspect_tpm_signature },
 };

@@ -61,6 +61,15 @@ bool looks_tdreport(struct bytes data)
     return tdreport_parse(data, &report, &ignored) == 0 && tdreport_consistent(&report);
 }
 
+/* Nothing but its size and its many reserved bytes tells a TDREPORT whose type field is not the module's. */
+bool looks_tdreport_by_size(struct bytes data)
+{
+    size_t zeros = 0;
+    for (size_t i = 0; i < data.n; i++)
+        zeros += data.p[i] == 0;
+    return data.n == TDREPORT_SIZE && zeros >= TDREPORT_SIZE / 4;
+}
+
 bool looks_hcl_report(struct bytes data)
 {
     return data.n >= 4 && memcmp(data.p, HCL_SIGNATURE, 4) == 0;

@@ -38,6 +38,7 @@ bool looks_snp_report(struct bytes data);
 bool looks_cert_table(struct bytes data);
 bool looks_tdx_quote(struct bytes data);
 bool looks_tdreport(struct bytes data);
+bool looks_tdreport_by_size(struct bytes data);
 bool looks_hcl_report(struct bytes data);
 bool looks_ccel_table(struct bytes data);
 int inspect_snp_report(struct bytes data, json_t *out, struct err *err);
