@@ -48,7 +48,8 @@ static void snp_machine(void **state)
     (void)state;
     skip_without_evidence();
     AUTO(sample_done) struct sample raw = sample_load(SNP "hcl_report.bin");
-    AUTO(pkey_drop) EVP_PKEY *ak = load_key(SNP "ak_pub.pem"), *other = load_key(OTHER "ak_pub.pem");
+    AUTO(pkey_drop) EVP_PKEY *ak = load_key(SNP "ak_pub.pem");
+    AUTO(pkey_drop) EVP_PKEY *other = load_key(OTHER "ak_pub.pem");
     AUTO(azure_close) struct azure_report r;
     assert_true(verify(sample_bytes(&raw), NULL, &r));
     assert_int_equal(result("azure.format"), CHECK_OK);
@@ -235,9 +236,8 @@ static void td_quotes(void **state)
     (void)state;
     skip_without_evidence();
     AUTO(sample_done) struct sample raw = sample_load(TDX "hcl_report.bin");
-    AUTO(sample_done)
-    struct sample mine = sample_load(TDX "quote.bin"),
-                  other = sample_load(TDX_2 "quote.bin");
+    AUTO(sample_done) struct sample mine = sample_load(TDX "quote.bin");
+    AUTO(sample_done) struct sample other = sample_load(TDX_2 "quote.bin");
     struct tdx_quote q, o;
     assert_int_equal(tdx_quote_parse(sample_bytes(&mine), &q, &(struct err){ 0 }), 0);
     assert_int_equal(tdx_quote_parse(sample_bytes(&other), &o, &(struct err){ 0 }), 0);
