@@ -15,7 +15,7 @@ struct arguments {
     const char *quote, *collateral;
     time_t at;
     uint32_t accept;
-    bool accept_service_td, json;
+    bool refuse_service_td, json;
 };
 
 /* The pinned roots of Intel, parsed. */
@@ -66,7 +66,7 @@ static int judge(const struct arguments *args, struct bytes quote, const struct 
         .anchors = anchors,
         .at = args->at,
         .accept = args->accept,
-        .accept_service_td = args->accept_service_td,
+        .refuse_service_td = args->refuse_service_td,
     };
     tdx_verify(&rq, checks, verdict);
     AUTO(json_drop) json_t *facts = json_object();
@@ -95,7 +95,7 @@ static int run(int argc, char **argv)
         { "collateral", OPTION_TEXT, &args.collateral },
         { "at", OPTION_TEXT, &at },
         { "accept-tcb", OPTION_TEXT, &accept },
-        { "accept-service-td", OPTION_FLAG, &args.accept_service_td },
+        { "refuse-service-td", OPTION_FLAG, &args.refuse_service_td },
         { "json", OPTION_FLAG, &args.json },
     };
     size_t n = 0;
@@ -123,7 +123,7 @@ const struct command command_verify_tdx = {
     "  --at TIME           the clock, as 2025-01-31T12:00:00Z; else now\n"
     "  --accept-tcb S,...  TCB statuses that are good enough, in Intel's names; UpToDate always is. Else\n"
     "                      UpToDate,SWHardeningNeeded. none: a quote without collateral is accepted\n"
-    "  --accept-service-td a TD that a service TD (for migration) is bound to is accepted\n"
+    "  --refuse-service-td a TD that a service TD (for migration) is bound to is accepted\n"
     "  --json              "
     "{\"success\":...,\"checks\":[...],\"tcb_status\":...,\"platform_tcb_status\":...,\n"
     "                      "

@@ -256,6 +256,9 @@ static void without_collateral(struct run *r)
 
 /* ---- what the TD itself says ---- */
 
+static const char service_td_bound[] =
+    "a service TD (for migration) is bound to this TD: MRSERVICETD is not zero";
+
 static void check_td(struct run *r)
 {
     const struct tdx_body *body = &r->v->quote.body;
@@ -265,14 +268,12 @@ static void check_td(struct run *r)
     record(r, "tdx.debug", not_authentic ? not_authentic : debug, "not a debug TD");
     if (r->v->authentic && !body->mr_service_td.n)
         checks_add(r->checks, "tdx.service_td", CHECK_NOT_APPLICABLE, "a TD 1.0 quote does not name one");
-    else if (r->v->authentic && bound && r->rq->accept_service_td)
-        record(r, "tdx.service_td", NULL, "a service TD is bound to this TD, which is accepted");
+    else if (not_authentic || !bound)
+        record(r, "tdx.service_td", not_authentic, "no service TD is bound");
     else
-        record(r, "tdx.service_td",
-               not_authentic ? not_authentic
-               : bound       ? "a service TD (for migration) is bound to this TD: MRSERVICETD is not zero"
-                             : NULL,
-               "no service TD is bound");
+        record(r, "tdx.service_td", r->rq->refuse_service_td ? service_td_bound : NULL, service_td_bound);
+    if (r->v->authentic && bound)
+        checks_warn(r->checks, "%s: it may take part in moving this TD to another machine", service_td_bound);
 }
 
 static void all_impossible(struct run *r)

@@ -19,6 +19,8 @@ static struct checks *checks;
 static struct tdx_verdict verdict;
 
 /* Signs everything anew and judges it below the lab's root. */
+static bool refuse_service_td;
+
 static bool verify(struct lab *l)
 {
     AUTO(tdx_collateral_drop) struct tdx_collateral *c = lab_collateral(l);
@@ -29,7 +31,8 @@ static bool verify(struct lab *l)
     const struct tdx_request rq = { .quote = buf_bytes(&quote),
                                     .anchors = { &l->cert[LAB_ROOT], 1 },
                                     .at = l->at,
-                                    .accept = TDX_ACCEPT_DEFAULT };
+                                    .accept = TDX_ACCEPT_DEFAULT,
+                                    .refuse_service_td = refuse_service_td };
     assert_int_equal(tdx_prepare_collateral(c, &rq.anchors, &prepared, &err), 0);
     struct tdx_request with = rq;
     with.collateral = prepared;
@@ -179,11 +182,15 @@ static void service_tds(void **state)
     skip_without_evidence();
     AUTO(lab_done) struct lab l;
     lab_init(&l, CASE_15, AT_15);
+    assert_true(verify(&l));
+    assert_int_equal(checks->warnings_n, 1);
+    refuse_service_td = true;
     refuses(&l, "tdx.service_td", "MRSERVICETD");
     memset(l.body + BODY_V5 + TDX_OFF_MR_SERVICE_TD, 0, 48);
     assert_true(verify(&l));
     l.body[BODY_V5 + TDX_OFF_MR_SERVICE_TD + 47] = 1;
     refuses(&l, "tdx.service_td", "MRSERVICETD");
+    refuse_service_td = false;
 }
 
 static void modules_and_enclaves(void **state)
