@@ -2,6 +2,7 @@
 
 #include "appraisal/appraise.h"
 #include "base/auto.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/material.h"
 
@@ -9,7 +10,8 @@
 
 struct arguments {
     const char *document, *golden, *golden_key, *nonce, *at, *certs, *roots, *accept_binding, *accept_tcb;
-    bool offline, self_asserted, json;
+    const char *kds, *pcs;
+    bool offline, fetch, self_asserted, json;
 };
 
 /* Files of one run. */
@@ -69,6 +71,27 @@ static int load_trust(const struct arguments *args, const struct input *in, stru
     return 0;
 }
 
+static int load_material(const struct arguments *args, const struct input *in,
+                         const struct verify_options *options, const struct verify_trust *trust,
+                         struct material *out)
+{
+    const struct material_request request = { .folder = args->certs,
+                                              .fetch = args->fetch,
+                                              .at = options->at,
+                                              .trust = trust,
+                                              .kds_url = args->kds,
+                                              .pcs_url = args->pcs };
+    struct err err = { 0 };
+    int rc = 0;
+    if (args->certs && args->fetch && dir_make(args->certs, 0755, &err) < 0)
+        return fail_err(STATUS_ENVIRONMENT, args->certs, "cannot be used", &err);
+    if (args->certs && (rc = material_read(args->certs, trust, out)))
+        return rc;
+    return args->certs || args->fetch
+               ? material_add_kept(&request, bytes_of(in->document, in->document_n), out)
+               : 0;
+}
+
 static int judge(const struct arguments *args, const struct input *in, struct verify_options *options)
 {
     AUTO(verify_trust_done) struct verify_trust trust = { 0 };
@@ -76,7 +99,7 @@ static int judge(const struct arguments *args, const struct input *in, struct ve
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
     struct err err = { 0 };
     int rc = load_trust(args, in, &trust);
-    if (rc || (args->certs && (rc = material_read(args->certs, &trust, &material))))
+    if (rc || (rc = load_material(args, in, options, &trust, &material)))
         return rc;
     options->trust = &trust;
     options->material = &material.view;
@@ -106,6 +129,9 @@ static int run(int argc, char **argv)
         { "at", OPTION_TEXT, &args.at },
         { "certs", OPTION_TEXT, &args.certs },
         { "offline", OPTION_FLAG, &args.offline },
+        { "fetch", OPTION_FLAG, &args.fetch },
+        { "kds", OPTION_TEXT, &args.kds },
+        { "pcs", OPTION_TEXT, &args.pcs },
         { "trust-emulator", OPTION_TEXT, &args.roots },
         { "accept-self-asserted-ak", OPTION_FLAG, &args.self_asserted },
         { "accept-binding", OPTION_TEXT, &args.accept_binding },
@@ -115,6 +141,8 @@ static int run(int argc, char **argv)
     int rc = options_parse(&command_verify, argc, argv, rows, ARRAY_SIZE(rows), &args.document, 1, 1);
     if (rc)
         return rc == STATUS_HELP ? 0 : rc;
+    if (args.fetch && args.offline)
+        return fail(STATUS_USAGE, "--fetch", "not together with --offline", NULL);
     if ((rc = read_options(&args, &options)) || (rc = read_files(&args, &in)))
         return rc;
     return judge(&args, &in, &options);
@@ -123,7 +151,8 @@ static int run(int argc, char **argv)
 const struct command command_verify = {
     "verify",
     "COLLATERALS.json [--golden GM.json] [--golden-key PUB.pem] [--nonce TEXT] [--at TIME] [--certs DIR]\n"
-    "           [--offline] [--trust-emulator ROOTS.pem] [--accept-self-asserted-ak] [--accept-binding R]\n"
+    "           [--offline | --fetch [--kds URL] [--pcs URL]] [--trust-emulator ROOTS.pem] "
+    "[--accept-self-asserted-ak] [--accept-binding R]\n"
     "           [--accept-tcb S,...] [--json]",
     "Judges a collaterals document",
     "COLLATERALS.json is what GET /collaterals/NONCE answers; - is standard input.\n"
@@ -132,9 +161,12 @@ const struct command command_verify = {
     "  --golden-key PUB.pem       the key that must have signed it\n"
     "  --nonce TEXT               the nonce that was asked with; without it freshness is unchecked\n"
     "  --at TIME                  the clock to judge by, like 2025-01-31T12:00:00Z; without it, now\n"
-    "  --certs DIR                certificates (VCEK, VLEK, chains), a CRL of AMD (*.crl), and PCS files of\n"
-    "                             Intel, where the document has none\n"
-    "  --offline                  no network; nothing is fetched without it either\n"
+    "  --certs DIR                where the document has none: what collateral preload has fetched, or\n"
+    "                             certificates (VCEK, VLEK, chains), a CRL of AMD (*.crl), and PCS files of\n"
+    "                             Intel, as they come\n"
+    "  --fetch                    asks AMD, Intel and the AK's issuer for what is missing, and keeps it in\n"
+    "                             DIR; --kds and --pcs name mirrors, or a PCCS\n"
+    "  --offline                  no network: what happens without --fetch too\n"
     "  --trust-emulator ROOTS.pem accepts emulated evidence below these roots: it proves no hardware\n"
     "  --accept-self-asserted-ak  takes PCR values whose key only the guest named: the host can forge them\n"
     "  --accept-binding R,...     takes documents of older agents whose rule R leaves the key or the nonce\n"

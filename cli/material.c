@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/collateral_files.h"
 #include "cli/commands.h"
+#include "tee/collateral.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -57,7 +58,7 @@ static int read_entry(const char *folder, const char *name, bool *intel, struct 
         return fail_err(STATUS_INPUT, folder, "cannot read", &err);
     if (!strcasecmp(name, "tcb_info.json") || !strcasecmp(name, "qe_identity.json"))
         *intel = true;
-    if (is_intel_part(name))
+    if (is_intel_part(name) || collateral_is_own_name(name))
         return 0;
     if (ends_with(name, ".crl"))
         return read_crl(path, out);

@@ -13,10 +13,25 @@ struct material {
 };
 
 /** Reads certificates (.der, .cer, .crt, .pem), one CRL of AMD (.crl), and the files of Intel's PCS if
- * tcb_info.json or qe_identity.json is there. Other files are passed over.
+ * tcb_info.json or qe_identity.json is there. Other files are passed over, and those of `collateral preload`:
+ * they are material_add_kept()'s.
  *  @param trust  what Intel's material is judged by
  *  @return 0, or the exit status with the message printed */
 int material_read(const char *folder, const struct verify_trust *trust, struct material *out);
+
+struct material_request {
+    const char *folder; /* of `collateral preload`; NULL: none */
+    bool fetch;         /* asks the vendors for what is not there, and keeps it in the folder */
+    time_t at;          /* the verifier's clock */
+    const struct verify_trust *trust;
+    const char *kds_url, *pcs_url; /* NULL: the vendors' own */
+};
+
+/** Adds what the document's evidence needs and does not bring along, as far as it can be had. Expired
+ * material is added too: the verifier's checks of dates say so.
+ *  @param document  JSON text; untrusted
+ *  @return 0, or the exit status with the message printed */
+int material_add_kept(const struct material_request *request, struct bytes document, struct material *out);
 
 /** For AUTO(material_done) struct material m = { 0 }. */
 void material_done(struct material *m);

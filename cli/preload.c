@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "cli/commands.h"
+#include "evidence/verify_document.h"
 #include "tee/hcl_report.h"
 #include "tee/pck_cert.h"
 #include "tee/tdx_quote.h"
@@ -130,42 +131,20 @@ static int try_certificate(struct preload *p, struct bytes data, const char *pat
     return rc;
 }
 
-/* A member of a collaterals document that is there is base64 of something that one of the others takes. */
-static int try_member(struct preload *p, const json_t *object, const char *key, try_fn *try, const char *path,
-                      struct err *err)
-{
-    AUTO(buf_done) struct buf data = buf_new(PRELOAD_FILE_MAX);
-    if (!json_object_get(object, key))
-        return 0;
-    if (json_get_b64(object, key, &data, err) < 0)
-        return -1;
-    int rc = try(p, buf_bytes(&data), path, err);
-    return rc == 0 ? err_set(err, ERR_INPUT, 0, "\"%s\" is not what it should be", key) : rc;
-}
-
 static int try_document(struct preload *p, struct bytes data, const char *path, struct err *err)
 {
-    static const struct {
-        const char *object, *key;
-        try_fn *try;
-    } members[] = {
-        { "sev_snp", "attestation_report", try_snp },
-        { "tdx", "attestation_report", try_tdx },
-        { "tpm", "ak_cert", try_certificate },
-    };
-    AUTO(json_drop) json_t *doc = NULL;
+    AUTO(document_done) struct document d = { 0 };
     struct err ignored = { 0 };
-    int found = 0;
-    if (json_parse(data, PRELOAD_FILE_MAX, &doc, &ignored) < 0)
+    int tee = 0, ak = 0;
+    if (document_parse(data, &d, &ignored) < 0)
         return 0;
-    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
-        int rc =
-            try_member(p, json_object_get(doc, members[i].object), members[i].key, members[i].try, path, err);
-        if (rc < 0)
-            return -1;
-        found |= rc;
-    }
-    return found;
+    if (d.tee == TEE_SEV_SNP)
+        tee = try_snp(p, d.tee_report, path, err);
+    if (d.tee == TEE_TDX)
+        tee = try_tdx(p, d.tee_report, path, err);
+    if (tee >= 0 && d.ak_cert.n)
+        ak = try_certificate(p, d.ak_cert, path, err);
+    return tee < 0 || ak < 0 ? -1 : tee | ak;
 }
 
 int preload_add_file(struct preload *p, const char *path)

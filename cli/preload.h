@@ -6,7 +6,7 @@
 #include "tee/collateral.h"
 
 #define PRELOAD_MAX      96
-#define PRELOAD_FILE_MAX (8u << 20) /* a document given with --report */
+#define PRELOAD_FILE_MAX (32u << 20) /* a document given with --report */
 
 enum preload_kind { PRELOAD_ITEM, PRELOAD_VEK, PRELOAD_AK };
 

@@ -110,6 +110,9 @@ MUST_USE int collateral_refresh(struct collateral_service *c, const struct colla
 /** The item's name for people, also its file's name in the folder: "crl-vcek-Milan.der". Returns out. */
 char *collateral_name(const struct collateral_id *id, char out[static COLLATERAL_NAME_MAX]);
 
+/** True for names of files that the service itself writes into its folder. */
+bool collateral_is_own_name(const char *file);
+
 /** The certificate over an SNP report's key with its chain (chain_n 0: not known). Also finds certificates
  * that a user has put into the folder under names of his own (*.der, *.crt, *.cer, *.pem).
  *  @return 0, or -1 as collateral_get() */

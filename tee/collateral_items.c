@@ -153,3 +153,20 @@ int collateral_question(const struct collateral_service *c, const struct collate
     memcpy(out->header, kinds[id->kind].header, sizeof(out->header));
     return kinds[id->kind].url(c, id, out->url, err);
 }
+
+/* Those of vek_cache.c and ak_chain.c too. Certificates with names of a user's own are found by their
+ * contents. */
+bool collateral_is_own_name(const char *file)
+{
+    static const struct {
+        const char *start;
+        size_t length; /* of the whole name; 0: any */
+    } own[] = { { "vcek-", 0 },     { "vlek-", 0 },       { "chain-vcek-", 0 }, { "chain-vlek-", 0 },
+                { "crl-vcek-", 0 }, { "crl-vlek-", 0 },   { "tcb_info-", 0 },   { "qe_identity-", 0 },
+                { "pck_crl-", 0 },  { "ak-", 3 + 64 + 4 } };
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+        if (!strncmp(file, own[i].start, strlen(own[i].start))
+            && (!own[i].length || strlen(file) == own[i].length))
+            return true;
+    return false;
+}
