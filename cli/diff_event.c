@@ -10,7 +10,7 @@
 struct extended {
     const struct tpm_eventlog *log;      /* NULL: digests only */
     const struct event_digests *digests; /* if no log */
-    const struct tpm_event **item;       /* of the log, owned */
+    size_t *item;                        /* numbers in the log, owned */
     uint16_t bank;
     size_t n;
 };
@@ -20,6 +20,7 @@ static void extended_done(struct extended *e)
     free(e->item);
 }
 
+/* @return 1, or -1 */
 static int from_log(const struct tpm_eventlog *log, uint32_t index, uint16_t bank, struct extended *out,
                     struct err *err)
 {
@@ -29,8 +30,8 @@ static int from_log(const struct tpm_eventlog *log, uint32_t index, uint16_t ban
         return err_set(err, ERR_IO, 0, "no memory for %zu events", log->count);
     for (size_t i = 0; i < log->count; i++)
         if (log->events[i].index == index && log->events[i].type != EV_NO_ACTION)
-            out->item[out->n++] = &log->events[i];
-    return 0;
+            out->item[out->n++] = i;
+    return 1;
 }
 
 /* @return 1 if this side has the register's events, 0 if not, -1 on error */
@@ -38,14 +39,12 @@ static int events_of(const struct diff_side *side, const struct difference *d, s
                      struct err *err)
 {
     const struct registers *r = &side->pinned.want;
-    if (d->rtmr >= 0)
-        return !side->ccel.there                                                             ? 0
-               : from_log(&side->ccel.log, (uint32_t)d->rtmr + 1, ALG_SHA384, out, err) == 0 ? 1
-                                                                                             : -1;
+    if (d->rtmr >= 0 && side->ccel.there)
+        return from_log(&side->ccel.log, (uint32_t)d->rtmr + 1, ALG_SHA384, out, err);
     if (d->pcr < 0)
         return 0;
     if (side->tpm.there)
-        return from_log(&side->tpm.log, (uint32_t)d->pcr, r->bank, out, err) == 0 ? 1 : -1;
+        return from_log(&side->tpm.log, (uint32_t)d->pcr, r->bank, out, err);
     if (!side->golden || side->pinned.match[d->pcr] != MATCH_EXACT)
         return 0;
     *out = (struct extended){ .digests = &r->events[d->pcr], .n = r->events[d->pcr].n };
@@ -57,7 +56,7 @@ static struct bytes digest_at(const struct extended *e, size_t i)
     struct bytes value = bytes_of(NULL, 0);
     if (i < e->n && !e->log)
         return digest_bytes(&e->digests->item[i]);
-    if (i < e->n && !tpm_event_digest(e->log, e->item[i], e->bank, &value))
+    if (i < e->n && !tpm_event_digest(e->log, &e->log->events[e->item[i]], e->bank, &value))
         return bytes_of(NULL, 0);
     return value;
 }
@@ -70,11 +69,12 @@ static json_t *describe(const struct extended *e, size_t i)
     json_object_set_new(out, "digest", json_hex(digest_at(e, i)));
     if (!e->log)
         return out;
-    const char *name = tpm_event_type_name(e->item[i]->type);
-    json_object_set_new(out, "offset", json_integer((json_int_t)e->item[i]->offset));
-    json_object_set_new(out, "type", json_integer((json_int_t)e->item[i]->type));
+    const struct tpm_event *event = &e->log->events[e->item[i]];
+    const char *name = tpm_event_type_name(event->type);
+    json_object_set_new(out, "offset", json_integer((json_int_t)event->offset));
+    json_object_set_new(out, "type", json_integer((json_int_t)event->type));
     json_object_set_new(out, "type_name", name ? json_string(name) : json_null());
-    json_object_set_new(out, "decoded", tpm_event_decode(e->item[i]));
+    json_object_set_new(out, "decoded", tpm_event_decode(event));
     return out;
 }
 

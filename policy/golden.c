@@ -128,7 +128,7 @@ static int parse_tcb(const json_t *v, const char *path, struct golden *g, struct
     json_object_foreach((json_t *)(uintptr_t)v, key, part)
     {
         char where[GOLDEN_PATH_MAX];
-        uint64_t svn;
+        uint64_t svn = 0;
         unsigned i = 0;
         while (i < TCB_PARTS && strcmp(tcb_part_name(i), key) != 0)
             i++;
@@ -148,7 +148,7 @@ static int parse_register(enum register_id id, const json_t *v, const char *path
 {
     const struct register_info *info = register_info(id);
     uint8_t value[REGISTER_SIZE_MAX];
-    uint64_t number;
+    uint64_t number = 0;
     if (g->want.value[id].n)
         return err_set(err, ERR_INPUT, 0, "%s: %s.%s is given twice", path, info->tee, info->name);
     if (info->number) {

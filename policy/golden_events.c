@@ -44,21 +44,21 @@ static bool is_exact(const struct event_digests *want, const struct event_digest
 
 static int by_value(const void *a, const void *b)
 {
-    const struct digest *const *x = a, *const *y = b;
-    return memcmp((*x)->b, (*y)->b, DIGEST_MAX);
+    const struct digest *x = a, *y = b;
+    return memcmp(x->b, y->b, DIGEST_MAX);
 }
 
-static const struct digest **sorted(const struct event_digests *list)
+static struct digest *sorted(const struct event_digests *list)
 {
-    const struct digest **all = calloc(list->n ? list->n : 1, sizeof(*all));
-    for (size_t i = 0; all && i < list->n; i++)
-        all[i] = &list->item[i];
-    if (all)
+    struct digest *all = calloc(list->n + 1, sizeof(*all));
+    if (all && list->n) {
+        memcpy(all, list->item, list->n * sizeof(*all));
         qsort(all, list->n, sizeof(*all), by_value);
+    }
     return all;
 }
 
-static void drop(const struct digest ***p)
+static void drop(struct digest **p)
 {
     free(*p);
 }
@@ -67,16 +67,16 @@ static void drop(const struct digest ***p)
 static bool is_subset(const struct event_digests *want, const struct event_digests *found, char *why,
                       size_t size)
 {
-    AUTO(drop) const struct digest **w = sorted(want);
-    AUTO(drop) const struct digest **f = sorted(found);
+    AUTO(drop) struct digest *w = sorted(want);
+    AUTO(drop) struct digest *f = sorted(found);
     char a[2 * DIGEST_MAX + 1];
     if (!w || !f)
         return no(why, size, "no memory to compare the events");
     for (size_t i = 0, k = 0; i < want->n; i++, k++) {
         while (k < found->n && by_value(&f[k], &w[i]) < 0)
             k++;
-        if (k == found->n || !equal(f[k], w[i]))
-            return no(why, size, "no event (left) with digest %s", hex(w[i], a));
+        if (k == found->n || !equal(&f[k], &w[i]))
+            return no(why, size, "no event (left) with digest %s", hex(&w[i], a));
     }
     return true;
 }

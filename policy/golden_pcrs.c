@@ -195,7 +195,7 @@ static int parse_places(const struct entry *e, const char *path, unsigned pcr, s
     if (!g->at[pcr])
         return err_set(err, ERR_IO, 0, "no memory for %zu events", n);
     for (size_t i = 0; i < n; i++) {
-        uint64_t place;
+        uint64_t place = 0;
         golden_path(where, path, "measure_events_idx");
         if (golden_number(json_array_get(e->places, i), where, REGISTER_EVENTS_MAX, &place, err) < 0)
             return -1;
@@ -217,9 +217,9 @@ static int decide_pin(const struct entry *e, const char *path, unsigned pcr, str
                        "%s: PCR %u is zero without events, which may mean zero or not measured: add "
                        "\"measure_pcr\":true or false",
                        path, pcr);
-    if (e->measure && json_is_false(e->measure) && !zero)
+    if (json_is_false(e->measure) && !zero)
         return err_set(err, ERR_INPUT, 0, "%s: PCR %u has a value, and measure_pcr false", path, pcr);
-    if (e->measure ? json_is_true(e->measure) : !zero)
+    if (json_is_true(e->measure) || (!e->measure && !zero))
         g->want.pcr_mask |= 1u << pcr;
     return 0;
 }
@@ -227,8 +227,8 @@ static int decide_pin(const struct entry *e, const char *path, unsigned pcr, str
 static int parse_entry(const json_t *v, const char *path, uint32_t *seen, struct golden *g, struct err *err)
 {
     char where[GOLDEN_PATH_MAX];
-    struct entry e;
-    uint64_t pcr;
+    struct entry e = { 0 };
+    uint64_t pcr = 0;
     if (split_entry(v, path, &e, err) < 0
         || golden_number(e.index, golden_path(where, path, "index"), REGISTER_PCRS - 1, &pcr, err) < 0)
         return -1;

@@ -134,7 +134,7 @@ static int add_record(struct workload_events *w, const json_t *record, size_t i,
     /* After these the sequence is measured from zero; none of the three goes into PCR 23. */
     static const char *const restarts[] = { "update", "rollback" }, *const others[] = { "livepatch" };
     struct workload_event e = { 0 };
-    const char *type, *name, *content;
+    const char *type = "", *name = "", *content = "";
     struct err inner = { 0 };
     if (text_member(record, i, "type", WORKLOAD_TYPE_MAX, &type, err) < 0
         || text_member(record, i, "name", WORKLOAD_NAME_MAX, &name, err) < 0

@@ -405,7 +405,7 @@ class Diff(Case):
 @unittest.skipUnless(os.access(AGENT, os.X_OK), "no agent was built")
 class WithAgent(Case):
     def test_what_the_agent_writes_is_read(self):
-        for shape in ("azure-snp", "gcp-tdx"):
+        for shape in ("snp-vtpm", "tdx-vtpm"):
             with tempfile.TemporaryDirectory() as state, Agent(AGENT, state, ["--emulate", shape]) as agent:
                 golden = self.write("golden.json", agent.get("/golden-measurement"))
                 everything = self.write("all.json", agent.get("/golden-measurement?all=1"))
