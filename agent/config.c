@@ -257,6 +257,12 @@ static int read_setting(const char *name, json_t *value, struct settings *s, str
                            "log_level: want \"error\", \"warning\", \"info\" or \"debug\"");
         return 0;
     }
+    if (!strcmp(name, "verify_directory")) {
+        const char *path = json_string_value(value);
+        if (!path || *path != '/')
+            return err_set(err, ERR_INPUT, 0, "verify_directory: want an absolute path");
+        return path_set(s->verify_directory, sizeof(s->verify_directory), err, "%s", path);
+    }
     if (strcmp(name, "limits") != 0)
         return err_set(err, ERR_INPUT, 0, "%.60s: no such setting", name);
     if (!json_is_object(value))
@@ -272,7 +278,7 @@ static int read_setting(const char *name, json_t *value, struct settings *s, str
 int settings_parse(struct bytes text, struct settings *out, struct err *err)
 {
     AUTO(json_drop) json_t *root = NULL;
-    struct settings s = { LIMITS_DEFAULT, LOG_LEVEL_INFO };
+    struct settings s = { .limits = LIMITS_DEFAULT, .level = LOG_LEVEL_INFO };
     const char *name;
     json_t *value;
     if (json_parse(text, CONFIG_FILE_MAX, &root, err) < 0)
@@ -301,7 +307,7 @@ int settings_load(const char *etc, struct settings *out, struct err *err)
             *err = why;
             return -1;
         }
-        *out = (struct settings){ LIMITS_DEFAULT, LOG_LEVEL_INFO };
+        *out = (struct settings){ .limits = LIMITS_DEFAULT, .level = LOG_LEVEL_INFO };
         return 0;
     }
     return settings_parse(bytes_of(text, n), out, err);

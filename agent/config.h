@@ -9,6 +9,8 @@
 #include "base/bytes.h"
 #include "base/log.h"
 
+#include <limits.h>
+
 #define CONFIG_FILE_MAX (1u << 20)
 
 /** Published policy keys that this build accepts without acting on them, as paths, for the log. */
@@ -29,12 +31,14 @@ MUST_USE int policy_load(const char *path, struct policy *out, struct err *err);
 
 struct settings {
     struct limits limits;
+    char verify_directory[PATH_MAX]; /* files that /offchain-verify may be asked to read; "": none */
     enum log_level level;
 };
 
 /** Parses agent.json:
  * {"log_level":"info","limits":{"evidence_per_second":5,"evidence_burst":20,"connections":512,
- * "connections_per_address":64,"head_seconds":10}}, every member optional. */
+ * "connections_per_address":64,"head_seconds":10},"verify_directory":"/srv/evidence"}, every member optional.
+ */
 MUST_USE int settings_parse(struct bytes text, struct settings *out, struct err *err);
 
 /** Reads ETC/agent.json; the built-in defaults if there is no such file. */

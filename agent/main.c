@@ -10,6 +10,7 @@
 #include "agent/process.h"
 #include "agent/server.h"
 #include "agent/tls.h"
+#include "agent/verify_route.h"
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -42,6 +43,7 @@ struct agent {
     struct collector *collector;
     struct tls_identity tls;
     struct journal *journal;
+    struct verifier *verifier;
     struct server *server;
 };
 
@@ -182,8 +184,15 @@ static int open_server(struct agent *a, struct err *err)
         log_err(LOG_LEVEL_ERROR, "journal", &no_journal);
     else
         log_event(LOG_LEVEL_INFO, "journal", "verdict", journal_verdict(a->journal), NULL);
+    const struct verifier_options verifier = {
+        .directory = a->settings.verify_directory,
+        .allow_given_roots = a->options.allow_emulated_roots || a->machine.lower.emulated,
+    };
+    if (verifier_new(&verifier, &a->verifier, err) < 0)
+        return -1;
     const struct server_options options = {
         .collector = a->collector,
+        .verifier = a->verifier,
         .journal = a->journal,
         .tls = &a->tls,
         .emulated = a->machine.lower.emulated,
@@ -251,6 +260,7 @@ static void stop(struct agent *a)
     if (a->server)
         server_drain(a->server, DRAIN_MS);
     collector_free(a->collector);
+    verifier_free(a->verifier);
     server_free(a->server);
     journal_close(a->journal);
     tls_identity_done(&a->tls);

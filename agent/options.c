@@ -22,6 +22,7 @@ static const char help_text[] =
     "  --socket PATH         plain HTTP on a Unix socket (default: /run/cvm-agent/agent.sock)\n"
     "  --priv PATH           socket of cvm-agent-priv (default: /run/cvm-agent/priv.sock)\n"
     "  --etc DIR             settings of this machine (default: /etc/cvm-agent)\n"
+    "  --allow-emulated-roots  /offchain-verify takes trust_roots: evidence below them proves no hardware\n"
     "  --log-level L         error, warning, info (default) or debug\n"
     "  --version             print the version\n"
     "  --help                print this\n\n"
@@ -40,6 +41,7 @@ enum {
     OPT_PRIV,
     OPT_ETC,
     OPT_LOG_LEVEL,
+    OPT_ALLOW_ROOTS,
     OPT_VERSION,
     OPT_HELP
 };
@@ -55,6 +57,7 @@ static const struct option table[] = {
     { "socket", required_argument, NULL, OPT_SOCKET },
     { "priv", required_argument, NULL, OPT_PRIV },
     { "etc", required_argument, NULL, OPT_ETC },
+    { "allow-emulated-roots", no_argument, NULL, OPT_ALLOW_ROOTS },
     { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
@@ -177,6 +180,9 @@ static int apply(struct options *o, int option, const char *value, struct err *e
         return 0;
     case OPT_ETC:
         o->etc = value;
+        return 0;
+    case OPT_ALLOW_ROOTS:
+        o->allow_emulated_roots = true;
         return 0;
     case OPT_VERSION:
         o->version = true;

@@ -25,7 +25,7 @@ struct options {
     bool socket_given;
     struct endpoint internal, external;
     enum log_level level;
-    bool level_given, help, version;
+    bool level_given, allow_emulated_roots, help, version;
 };
 
 /** Reads the arguments. Strings point into argv or are constants.

@@ -2,6 +2,7 @@
 
 #include "agent/routes.h"
 #include "agent/server.h"
+#include "agent/verify_route.h"
 #include "base/auto.h"
 #include "base/json.h"
 
@@ -48,6 +49,7 @@ void request_free(struct request *r)
     if (!r)
         return;
     evidence_free(r->evidence);
+    verify_job_free(r->verification);
     buf_done(&r->body);
     buf_done(&r->nonce);
     free(r->raw);

@@ -17,6 +17,7 @@ enum port { PORT_INTERNAL = 1, PORT_SOCKET = 2, PORT_EXTERNAL = 4 };
 
 struct server;
 struct request;
+struct verify_job;
 
 /** Query parameters of a route end with NULL. */
 #define ROUTE_PARAMETERS_MAX 4
@@ -54,6 +55,7 @@ struct request {
     uint32_t pcrs;
     bool all_pcrs;
     struct evidence *evidence;
+    struct verify_job *verification; /* of POST /offchain-verify */
     bool routed, begun, failed, counted;
     unsigned status, retry_after_s;
     uint64_t began_us;

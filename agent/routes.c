@@ -1,6 +1,7 @@
 #include "agent/routes.h"
 
 #include "agent/handlers.h"
+#include "agent/verify_route.h"
 #include "base/auto.h"
 
 #define COLLATERALS                                                                                          \
@@ -11,12 +12,18 @@
     .method = "GET", .ports = PORTS_ALL, .evidence = true, .parameters = { "pcrs", "all" },                  \
     .prepare = golden_prepare, .begin = evidence_begin, .answer = golden_answer
 
+#define VERIFY                                                                                               \
+    .method = "POST", .ports = PORTS_INSIDE, .body_max = VERIFY_BODY_MAX, .begin = verify_begin,             \
+    .answer = verify_answer
+
 static const struct route routes[] = {
     { .method = "GET", .path = "/platform", .ports = PORTS_INSIDE, .answer = platform_answer },
     { .path = "/collaterals/{nonce}", COLLATERALS },
     { .path = "/offchain/collaterals/{nonce}", COLLATERALS },
     { .path = "/golden-measurement", GOLDEN },
     { .path = "/offchain/golden-measurement", GOLDEN },
+    { .path = "/offchain-verify", VERIFY },
+    { .path = "/offchain/verify", VERIFY },
     { .method = "GET", .path = "/healthz", .ports = PORTS_ALL, .answer = healthz_answer },
     { .method = "GET",
       .path = "/metrics",

@@ -38,6 +38,7 @@ struct server {
     struct collector *collector;
     struct limits limits;
     struct journal *journal;
+    struct verifier *verifier;
     atomic_bool draining;
     bool emulated;
     enum cloud_type cloud;
@@ -196,6 +197,7 @@ int server_new(const struct server_options *options, struct server **out, struct
     pthread_rwlock_init(&s->lock, NULL);
     s->collector = options->collector;
     s->journal = options->journal;
+    s->verifier = options->verifier;
     s->limits = options->limits;
     s->emulated = options->emulated;
     s->cloud = collector_cloud(options->collector);
@@ -328,6 +330,11 @@ bool server_rate_take(struct server *s, const struct address *who, unsigned *ret
 bool server_is_draining(struct server *s)
 {
     return atomic_load(&s->draining);
+}
+
+struct verifier *server_verifier(const struct server *s)
+{
+    return s->verifier;
 }
 
 bool server_emulated(const struct server *s)

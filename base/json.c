@@ -30,6 +30,23 @@ static int check_depth(struct bytes text, struct err *err)
     return 0;
 }
 
+int json_count_check(struct bytes text, size_t max, struct err *err)
+{
+    size_t n = 1;
+    bool in_string = false;
+    for (size_t i = 0; i < text.n; i++) {
+        uint8_t c = text.p[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == ',' || c == '[' || c == '{') && ++n > max)
+            return err_set(err, ERR_INPUT, 0,
+                           "not JSON that is read here: more than %zu values, at offset %zu", max, i);
+    }
+    return 0;
+}
+
 int json_parse(struct bytes text, size_t max, json_t **out, struct err *err)
 {
     json_error_t why;

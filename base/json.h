@@ -15,6 +15,11 @@
  *  @return 0, or -1 with ERR_INPUT or ERR_TOO_LARGE */
 MUST_USE int json_parse(struct bytes text, size_t max, json_t **out, struct err *err);
 
+/** A bound on the memory that json_parse() takes: refuses a text with more than max values, counted without
+ * reading it (1, and one for each comma and opening bracket outside strings).
+ *  @return 0, or -1 with ERR_INPUT and the offset */
+MUST_USE int json_count_check(struct bytes text, size_t max, struct err *err);
+
 /** For AUTO(json_drop) json_t *v. */
 static inline void json_drop(json_t **v)
 {

@@ -8,10 +8,22 @@
 
 /* By name. */
 static const struct command *const table[] = {
-    &command_collateral, &command_collaterals, &command_diff,         &command_doctor,
-    &command_eventlog,   &command_golden,      &command_help,         &command_inspect,
-    &command_sign,       &command_verify,      &command_verify_azure, &command_verify_signature,
-    &command_verify_snp, &command_verify_tdx,  &command_verify_tpm,
+    &command_collateral,
+    &command_collaterals,
+    &command_diff,
+    &command_doctor,
+    &command_eventlog,
+    &command_golden,
+    &command_help,
+    &command_inspect,
+    &command_sign,
+    &command_verify,
+    &command_verify_attestation,
+    &command_verify_azure,
+    &command_verify_signature,
+    &command_verify_snp,
+    &command_verify_tdx,
+    &command_verify_tpm,
 };
 
 const struct command *const *commands(size_t *n)

@@ -12,6 +12,7 @@
 #define VAR_DATA_MAX 65536
 #define LOG_MAX      (8u << 20)
 #define QUOTE_MAX    (256u << 10)
+#define VALUES_MAX   400000u /* two logs of DOCUMENT_EVENTS_MAX events have less */
 
 enum holder { IN_ROOT, IN_PLATFORM, IN_SNP, IN_TDX, IN_TPM, HOLDERS };
 
@@ -356,7 +357,7 @@ int document_from_json(json_t *root, struct document *out, struct err *err)
 int document_parse(struct bytes text, struct document *out, struct err *err)
 {
     AUTO(json_drop) json_t *root = NULL;
-    if (json_parse(text, DOCUMENT_MAX, &root, err) < 0)
+    if (json_count_check(text, VALUES_MAX, err) < 0 || json_parse(text, DOCUMENT_MAX, &root, err) < 0)
         return err_while(err, "collaterals document");
     return document_from_json(root, out, err);
 }

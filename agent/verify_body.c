@@ -1,0 +1,231 @@
+#include "agent/verify_body.h"
+
+#include "base/auto.h"
+#include "evidence/collect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define BODY_MAX      (4u << 20)
+#define FILE_READ_MAX (4u << 20)
+/* Values in a body: reading one takes a hundred bytes of memory, whatever it is. */
+#define VALUES_MAX 200000u
+
+/* Members of the body. */
+static const char *const members[] = {
+    "collaterals",
+    "golden_measurement",
+    "collaterals_path",
+    "golden_measurement_path",
+    "nonce",
+    "at",
+    "accept_ak",
+    "accept_binding",
+    "accept_tcb",
+    "trust_roots",
+};
+
+static int check_members(json_t *root, struct err *err)
+{
+    const char *key;
+    json_t *v;
+    if (!json_is_object(root))
+        return err_set(err, ERR_INPUT, 0, "want a JSON object");
+    json_object_foreach(root, key, v)
+    {
+        size_t i = 0;
+        while (i < ARRAY_SIZE(members) && strcmp(members[i], key) != 0)
+            i++;
+        if (i == ARRAY_SIZE(members))
+            return err_set(err, ERR_INPUT, 0, "%.60s: no such member", key);
+    }
+    return 0;
+}
+
+/* ---- documents, as text, object or file ---- */
+
+/* Below the folder only, whatever links lie in it (openat2(2), RESOLVE_BENEATH). */
+static int open_below(const char *folder, const char *path, struct err *err)
+{
+    size_t n = strlen(folder);
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
+    if (!strncmp(path, folder, n) && path[n] == '/')
+        path += n;
+    while (*path == '/')
+        path++;
+    AUTO(close_fd) int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+    long fd = dir < 0 ? -1 : syscall(SYS_openat2, dir, path, &how, sizeof(how));
+    if (fd < 0) {
+        int e = errno;
+        enum err_kind kind = e == EXDEV || e == ELOOP || e == EACCES ? ERR_DENIED : ERR_INPUT;
+        return err_set(err, kind, (uint32_t)e,
+                       "\"%.100s\": no file that can be read below the verifier's folder", path);
+    }
+    return (int)fd;
+}
+
+static int read_below(const char *folder, const char *path, struct buf *out, struct err *err)
+{
+    struct stat st;
+    AUTO(close_fd) int fd = open_below(folder, path, err);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_READ_MAX)
+        return err_set(err, ERR_INPUT, 0, "\"%.100s\": want a file of at most %u bytes", path, FILE_READ_MAX);
+    for (;;) {
+        uint8_t piece[16384];
+        ssize_t got = read(fd, piece, sizeof(piece));
+        if (got < 0)
+            return err_set(err, ERR_IO, (uint32_t)errno, "\"%.100s\": cannot be read: %s", path,
+                           strerror(errno));
+        if (got == 0)
+            return buf_check(out, "file", err);
+        buf_put(out, bytes_of(piece, (size_t)got));
+    }
+}
+
+static int read_path(const json_t *v, const char *name, const char *folder, struct buf *out, struct err *err)
+{
+    if (!json_is_string(v))
+        return err_set(err, ERR_INPUT, 0, "%s: want text", name);
+    if (!folder || !*folder)
+        return err_set(err, ERR_DENIED, 0,
+                       "%s: off, agent.json names no verify_directory: send the text itself", name);
+    return read_below(folder, json_string_value(v), out, err) < 0 ? err_while(err, "read the named file") : 0;
+}
+
+static int read_document(const json_t *root, const char *name, const char *folder, struct buf *out,
+                         struct err *err)
+{
+    char path_name[40];
+    snprintf(path_name, sizeof(path_name), "%s_path", name);
+    const json_t *v = json_object_get(root, name), *path = json_object_get(root, path_name);
+    if (v && path)
+        return err_set(err, ERR_INPUT, 0, "%s and %s exclude each other", name, path_name);
+    if (path)
+        return read_path(path, path_name, folder, out, err);
+    if (json_is_string(v))
+        buf_put(out, bytes_of(json_string_value(v), json_string_length(v)));
+    else if (json_is_object(v))
+        json_put(out, v, false);
+    else if (v && !json_is_null(v))
+        return err_set(err, ERR_INPUT, 0, "%s: want JSON inside text, or an object", name);
+    return buf_check(out, name, err);
+}
+
+/* ---- the rest ---- */
+
+static int get_text(const json_t *root, const char *name, const char **out, struct err *err)
+{
+    const json_t *v = json_object_get(root, name);
+    *out = NULL;
+    if (!v || json_is_null(v))
+        return 0;
+    if (!json_is_string(v))
+        return err_set(err, ERR_INPUT, 0, "%s: want text", name);
+    *out = json_string_value(v);
+    return 0;
+}
+
+/* Text, or a list of texts, to one list with commas. */
+static int get_list(const json_t *root, const char *name, struct buf *out, struct err *err)
+{
+    const json_t *v = json_object_get(root, name), *item;
+    size_t i;
+    if (json_is_string(v))
+        buf_str(out, json_string_value(v));
+    else if (v && !json_is_null(v) && !json_is_array(v))
+        return err_set(err, ERR_INPUT, 0, "%s: want text, or a list of texts", name);
+    json_array_foreach(v, i, item)
+    {
+        if (!json_is_string(item))
+            return err_set(err, ERR_INPUT, 0, "%s[%zu]: want text", name, i);
+        buf_printf(out, "%s%s", i ? "," : "", json_string_value(item));
+    }
+    buf_u8(out, 0);
+    return buf_check(out, name, err);
+}
+
+static int read_accepted(struct verify_body *b, struct err *err)
+{
+    AUTO(buf_done) struct buf tcb = buf_new(1024);
+    struct verify_options *o = &b->request.verify;
+    const char *ak;
+    if (get_text(b->root, "accept_ak", &ak, err) < 0
+        || get_list(b->root, "accept_binding", &b->accept_binding, err) < 0
+        || get_list(b->root, "accept_tcb", &tcb, err) < 0)
+        return -1;
+    if (ak && strcmp(ak, "self-asserted") != 0)
+        return err_set(err, ERR_INPUT, 0, "accept_ak: want \"self-asserted\"");
+    o->accept_self_asserted_ak = ak != NULL;
+    o->accept_binding = (const char *)b->accept_binding.p;
+    if (verify_binding_names_check(o->accept_binding, err) < 0)
+        return err_while(err, "accept_binding");
+    o->accept_tcb = TDX_ACCEPT_DEFAULT;
+    if (tcb.n > 1 && tdx_accept_parse((const char *)tcb.p, &o->accept_tcb, err) < 0)
+        return err_while(err, "accept_tcb");
+    return 0;
+}
+
+static int read_question(struct verify_body *b, time_t now, struct err *err)
+{
+    struct verify_options *o = &b->request.verify;
+    const char *nonce, *at;
+    if (get_text(b->root, "nonce", &nonce, err) < 0 || get_text(b->root, "at", &at, err) < 0)
+        return -1;
+    if (nonce && (!*nonce || strlen(nonce) > NONCE_MAX))
+        return err_set(err, ERR_INPUT, 0, "nonce: want 1 to %d bytes", NONCE_MAX);
+    o->nonce = bytes_str(nonce);
+    o->at = now;
+    return at && rfc3339_parse(at, &o->at, err) < 0 ? err_while(err, "at") : 0;
+}
+
+static int read_body(struct verify_body *b, struct bytes text, const struct verify_body_options *options,
+                     struct err *err)
+{
+    if (json_count_check(text, VALUES_MAX, err) < 0 || json_parse(text, BODY_MAX, &b->root, err) < 0
+        || check_members(b->root, err) < 0
+        || read_document(b->root, "collaterals", options->directory, &b->collaterals, err) < 0
+        || read_document(b->root, "golden_measurement", options->directory, &b->golden, err) < 0
+        || get_text(b->root, "trust_roots", &b->trust_roots, err) < 0 || read_accepted(b, err) < 0
+        || read_question(b, options->now, err) < 0)
+        return -1;
+    if (!b->collaterals.n)
+        return err_set(err, ERR_INPUT, 0, "collaterals: missing: the document to judge");
+    if (b->trust_roots && !options->allow_given_roots)
+        return err_set(
+            err, ERR_DENIED, 0,
+            "trust_roots: this agent trusts the built-in roots only (--allow-emulated-roots changes it)");
+    b->request.collaterals = buf_bytes(&b->collaterals);
+    b->request.golden = buf_bytes(&b->golden);
+    return 0;
+}
+
+int verify_body_parse(struct bytes text, const struct verify_body_options *options, struct verify_body *out,
+                      struct err *err)
+{
+    struct verify_body b = { .collaterals = buf_new(BODY_MAX),
+                             .golden = buf_new(BODY_MAX),
+                             .accept_binding = buf_new(1024) };
+    b.request.golden_key = bytes_of(NULL, 0);
+    if (read_body(&b, text, options, err) < 0) {
+        verify_body_done(&b);
+        return err_while(err, "request body");
+    }
+    *out = b;
+    return 0;
+}
+
+void verify_body_done(struct verify_body *b)
+{
+    json_decref(b->root);
+    buf_done(&b->collaterals);
+    buf_done(&b->golden);
+    buf_done(&b->accept_binding);
+}

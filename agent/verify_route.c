@@ -1,0 +1,177 @@
+#include "agent/verify_route.h"
+
+#include "agent/server.h"
+#include "agent/verify_body.h"
+#include "base/auto.h"
+#include "base/worker.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS_MAX   64
+#define DEPTH_DEFAULT 8
+
+struct verifier {
+    struct worker *worker[THREADS_MAX];
+    unsigned threads;
+    char *directory;
+    bool allow_given_roots;
+    struct verify_trust trust;
+    struct verify_cache *cache;
+};
+
+struct verify_job {
+    struct job job;
+    struct verifier *verifier;
+    struct request *request;
+    struct buf answer;
+};
+
+/* ---- one verification ---- */
+
+static int judge(struct verify_job *j, struct verify_body *body, struct err *err)
+{
+    AUTO(verify_trust_done) struct verify_trust given = { 0 };
+    AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
+    struct verify_options *o = &body->request.verify;
+    o->trust = &j->verifier->trust;
+    o->cache = j->verifier->cache;
+    if (body->trust_roots) {
+        if (trust_load(&given, err) < 0
+            || verify_trust_add_extra(&given, bytes_str(body->trust_roots), err) < 0)
+            return err_while(err, "trust_roots");
+        o->trust = &given;
+    }
+    if (appraise(&body->request, &appraisal, err) < 0)
+        return -1;
+    AUTO(json_drop) json_t *answer = appraisal_json(&appraisal);
+    if (!answer)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the answer");
+    json_put(&j->answer, answer, false);
+    buf_u8(&j->answer, '\n');
+    return buf_check(&j->answer, "answer", err);
+}
+
+static int verify(struct verify_job *j, struct err *err)
+{
+    const struct verify_body_options options = {
+        .directory = j->verifier->directory,
+        .allow_given_roots = j->verifier->allow_given_roots,
+        .now = time(NULL),
+    };
+    struct verify_body body;
+    if (verify_body_parse(buf_bytes(&j->request->body), &options, &body, err) < 0)
+        return -1;
+    buf_done(&j->request->body); /* nobody needs it any more */
+    int rc = judge(j, &body, err);
+    verify_body_done(&body);
+    return rc;
+}
+
+static void run(struct job *job)
+{
+    struct verify_job *j = (struct verify_job *)job;
+    struct request *r = j->request;
+    r->failed = verify(j, &r->err) < 0;
+    request_resume(r);
+}
+
+static void dropped(struct job *job)
+{
+    struct request *r = ((struct verify_job *)job)->request;
+    err_set(&r->err, ERR_UNAVAILABLE, 0, "the agent is shutting down: try again when it has restarted");
+    r->failed = true;
+    request_resume(r);
+}
+
+/* ---- the threads ---- */
+
+int verifier_new(const struct verifier_options *options, struct verifier **out, struct err *err)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned threads = options->threads ? options->threads : cores > 0 ? (unsigned)cores : 1;
+    unsigned depth = options->depth ? options->depth : DEPTH_DEFAULT;
+    struct verifier *v = calloc(1, sizeof(*v));
+    if (!v)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the verifier");
+    v->allow_given_roots = options->allow_given_roots;
+    v->directory = options->directory && *options->directory ? strdup(options->directory) : NULL;
+    int rc = trust_load(&v->trust, err);
+    if (rc == 0)
+        rc = verify_cache_new(VERIFY_CACHE_ENTRIES, &v->cache, err);
+    while (rc == 0 && v->threads < threads && v->threads < THREADS_MAX) {
+        rc = worker_start("verify", depth, depth, &v->worker[v->threads], err);
+        v->threads += rc == 0;
+    }
+    if (rc < 0) {
+        verifier_free(v);
+        return err_while(err, "start the verifier");
+    }
+    *out = v;
+    return 0;
+}
+
+void verifier_free(struct verifier *v)
+{
+    if (!v)
+        return;
+    while (v->threads)
+        worker_stop(v->worker[--v->threads]);
+    verify_cache_free(v->cache);
+    verify_trust_done(&v->trust);
+    free(v->directory);
+    free(v);
+}
+
+/* The thread with the shortest queue. */
+static struct worker *idlest(const struct verifier *v)
+{
+    struct worker *best = v->worker[0];
+    unsigned least = worker_waiting(best);
+    for (unsigned i = 1; i < v->threads && least; i++) {
+        unsigned waiting = worker_waiting(v->worker[i]);
+        if (waiting < least) {
+            least = waiting;
+            best = v->worker[i];
+        }
+    }
+    return best;
+}
+
+/* ---- the route ---- */
+
+void verify_job_free(struct verify_job *job)
+{
+    if (!job)
+        return;
+    buf_done(&job->answer);
+    free(job);
+}
+
+int verify_begin(struct request *r, struct err *err)
+{
+    struct verifier *v = server_verifier(r->server);
+    if (!v)
+        return err_set(err, ERR_UNAVAILABLE, 0, "no verifier was started: see the agent's log");
+    if (!r->body.n)
+        return err_set(err, ERR_INPUT, 0, "no body: send {\"collaterals\":...}");
+    struct verify_job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a verification");
+    *j = (struct verify_job){
+        .job = { run, dropped, false, NULL }, .verifier = v, .request = r, .answer = buf_new(ANSWER_MAX)
+    };
+    r->verification = j;
+    if (worker_submit(idlest(v), &j->job, err) == 0)
+        return 0;
+    if (err->kind == ERR_LIMITED)
+        err_set(err, ERR_LIMITED, 0, "too many verifications wait: try again in a second");
+    return -1;
+}
+
+int verify_answer(struct request *r, struct buf *out, struct err *err)
+{
+    buf_put(out, buf_bytes(&r->verification->answer));
+    return buf_check(out, "answer", err);
+}

@@ -1,0 +1,35 @@
+/** agent/verify_route.h: POST /offchain-verify: other machines judged. Verifications run on threads of their
+ * own, as many as there are cores, each with a short queue: neither an event thread nor a device waits for
+ * them. */
+#ifndef CVM_AGENT_VERIFY_ROUTE_H
+#define CVM_AGENT_VERIFY_ROUTE_H
+
+#include "agent/request.h"
+
+/** Contract, section 2: JSON bodies. */
+#define VERIFY_BODY_MAX (4u << 20)
+
+struct verifier;
+
+struct verifier_options {
+    unsigned threads;       /* 0: one a core */
+    unsigned depth;         /* waiting for each thread; 0: 8 */
+    const char *directory;  /* the files that *_path may name lie below it; NULL or "": none may */
+    bool allow_given_roots; /* trust_roots in a request */
+};
+
+/** Starts the threads, with the built-in roots. */
+MUST_USE int verifier_new(const struct verifier_options *options, struct verifier **out, struct err *err);
+
+/** Finishes what runs; what waits is answered 503. NULL is fine. */
+void verifier_free(struct verifier *v);
+
+/* Rows of the route table. */
+int verify_begin(struct request *r, struct err *err);
+int verify_answer(struct request *r, struct buf *out, struct err *err);
+
+/** Frees a request's verification. NULL is fine. */
+struct verify_job;
+void verify_job_free(struct verify_job *job);
+
+#endif
