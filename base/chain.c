@@ -83,7 +83,7 @@ char *rfc3339_text(time_t t, char out[static 24])
 {
     struct tm tm;
     if (!gmtime_r(&t, &tm) || !strftime(out, 24, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        strcpy(out, "?");
+        snprintf(out, 24, "?");
     return out;
 }
 
@@ -225,7 +225,7 @@ static void judge_dates(const struct chain_request *r, struct chain_result *out)
 
 int chain_dates(const struct chain_result *path, time_t *from, time_t *until, struct err *err)
 {
-    time_t latest = 0, earliest = INT64_MAX, a, b;
+    time_t latest = 0, earliest = INT64_MAX, a = 0, b = 0;
     for (size_t i = 0; i < path->n; i++) {
         if (asn1_time_value(X509_get0_notBefore(path->path[i]), &a, err) < 0
             || asn1_time_value(X509_get0_notAfter(path->path[i]), &b, err) < 0)
@@ -299,7 +299,7 @@ int crl_parse(struct bytes data, X509_CRL **out, struct err *err)
 
 int crl_times(const X509_CRL *crl, time_t *this_update, time_t *next_update, struct err *err)
 {
-    time_t from, to = 0;
+    time_t from = 0, to = 0;
     if (asn1_time_value(X509_CRL_get0_lastUpdate(crl), &from, err) < 0
         || (X509_CRL_get0_nextUpdate(crl) && asn1_time_value(X509_CRL_get0_nextUpdate(crl), &to, err) < 0))
         return -1;

@@ -5,7 +5,7 @@
 
 int anchors_add(struct anchors *out, enum trust_vendor vendor, struct err *err)
 {
-    AUTO(buf_done) struct buf storage = buf_new(TRUST_ROWS * CERT_MAX);
+    AUTO(buf_done) struct buf storage = buf_new((size_t)TRUST_ROWS * CERT_MAX);
     struct bytes der[TRUST_ROWS];
     if (trust_der(&storage, der, err) < 0)
         return err_while(err, "load built-in certificates");
@@ -37,7 +37,7 @@ int cert_files_read(struct cert_files *out, const char *path)
     AUTO(free_u8) uint8_t *data = NULL;
     size_t n = 0;
     struct err err = { 0 };
-    int rc = read_input(path, CERT_FILES_MAX * CERT_MAX, &data, &n);
+    int rc = read_input(path, (size_t)CERT_FILES_MAX * CERT_MAX, &data, &n);
     if (rc)
         return rc;
     int got = x509_parse_chain(bytes_of(data, n), out->list + out->n, CERT_FILES_MAX - out->n, &err);
