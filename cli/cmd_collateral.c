@@ -1,3 +1,4 @@
+#include "cli/anchors.h"
 #include "cli/commands.h"
 #include "cli/preload.h"
 #include "cli/verify_print.h"
@@ -18,14 +19,16 @@
 struct arguments {
     const char *args[2]; /* "preload", DIR */
     struct option_list fmspcs, reports, products;
-    const char *kds, *pcs, *root_crl, *only, *wait, *at;
+    const char *kds, *pcs, *root_crl, *only, *wait, *at, *roots;
     bool thim, insecure, allow_expired;
 };
 
-/* The built-in certificates, and the source over them. */
+#define ROOTS_MAX 32 /* extra ones */
+
+/* The certificates that chains must end in, and the source over them. */
 struct origin {
-    struct buf storage;
-    struct bytes der[TRUST_ROWS];
+    struct buf storage, extra;
+    struct bytes der[TRUST_ROWS + ROOTS_MAX];
     struct chain_pool pool;
     struct collateral_source source;
 };
@@ -33,6 +36,7 @@ struct origin {
 static void origin_done(struct origin *o)
 {
     buf_done(&o->storage);
+    buf_done(&o->extra);
 }
 
 /* ---- what to fetch ---- */
@@ -83,6 +87,25 @@ static int plan(const struct arguments *a, struct preload *p)
     return 0;
 }
 
+static int add_roots(const char *path, struct origin *o)
+{
+    AUTO(cert_files_done) struct cert_files files = { 0 };
+    struct err err = { 0 };
+    size_t at[ROOTS_MAX + 1] = { 0 };
+    int rc = cert_files_read(&files, path);
+    if (rc)
+        return rc;
+    o->extra = buf_new((size_t)ROOTS_MAX * CERT_MAX);
+    for (size_t i = 0; i < files.n && i < ROOTS_MAX; i++) {
+        if (x509_put_der(files.list[i], &o->extra, &err) < 0)
+            return fail_err(STATUS_INPUT, path, "cannot be used", &err);
+        at[i + 1] = o->extra.n;
+    }
+    for (size_t i = 0; i < files.n && i < ROOTS_MAX; i++)
+        o->der[o->pool.n++] = bytes_of(o->extra.p + at[i], at[i + 1] - at[i]);
+    return 0;
+}
+
 static int set_source(const struct arguments *a, struct origin *o)
 {
     struct err err = { 0 };
@@ -98,6 +121,8 @@ static int set_source(const struct arguments *a, struct origin *o)
     if (trust_der(&o->storage, o->der, &err) < 0)
         return fail_err(STATUS_ENVIRONMENT, "collateral", "cannot load the built-in certificates", &err);
     o->pool = (struct chain_pool){ o->der, TRUST_ROWS };
+    if (a->roots && (rc = add_roots(a->roots, o)))
+        return rc;
     o->source = (struct collateral_source){ .dir = a->args[1],
                                             .allow_expired = a->allow_expired,
                                             .at = at,
@@ -221,6 +246,7 @@ static int run(int argc, char **argv)
         { "only", OPTION_TEXT, &a.only },
         { "wait", OPTION_TEXT, &a.wait },
         { "at", OPTION_TEXT, &a.at },
+        { "trust-emulator", OPTION_TEXT, &a.roots },
         { "thim", OPTION_FLAG, &a.thim },
         { "insecure", OPTION_FLAG, &a.insecure },
         { "allow-expired", OPTION_FLAG, &a.allow_expired },
@@ -258,6 +284,8 @@ const struct command command_collateral = {
     "  --wait SECONDS  how long to wait, for each item, for a service that says \"too many requests\" (60)\n"
     "  --insecure      takes any certificate of an https server; the signatures inside are still checked\n"
     "  --at TIME       the clock, as 2025-01-31T12:00:00Z; else now\n"
+    "  --trust-emulator ROOTS.pem\n"
+    "                  material below these roots is kept too; else only what is below built-in ones\n"
     "  --allow-expired keeps what has expired if a service has nothing newer\n"
     "\n"
     "Prints a line an item. Exit status 4: something is missing in DIR, and the last line names it; nothing "

@@ -69,3 +69,5 @@ if(CVM_EMULATOR)
     cvm_script_test(test_verify_emulated /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_emulated.py
         ${CMAKE_BINARY_DIR}/bin/cvm-agent gcp-snp aws-snp snp)
 endif()
+cvm_script_test(test_collateral_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_collateral_cli.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
