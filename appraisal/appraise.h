@@ -33,6 +33,12 @@ json_t *appraisal_json(const struct appraisal *a);
  *  @param out  empty; registers_done() */
 MUST_USE int registers_of(const struct verify_result *r, struct registers *out, struct err *err);
 
+/** The TEE's part of the registers, from a report and its reported TCB, or from a quote's body: for callers
+ * that compare documents without verifying them. */
+MUST_USE int registers_set_snp(struct registers *out, const struct snp_report *r, const struct snp_tcb *tcb,
+                               struct err *err);
+MUST_USE int registers_set_tdx(struct registers *out, const struct tdx_body *b, struct err *err);
+
 /** Fills an empty trust with the built-in certificates of all vendors. */
 MUST_USE int trust_load(struct verify_trust *out, struct err *err);
 

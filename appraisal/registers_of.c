@@ -3,9 +3,9 @@
 
 #include "base/auto.h"
 
-static int set_snp(const struct snp_verdict *v, struct registers *out, struct err *err)
+int registers_set_snp(struct registers *out, const struct snp_report *r, const struct snp_tcb *tcb,
+                      struct err *err)
 {
-    const struct snp_report *r = &v->report;
     const struct {
         enum register_id id;
         struct bytes value;
@@ -17,7 +17,6 @@ static int set_snp(const struct snp_verdict *v, struct registers *out, struct er
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (registers_set(out, rows[i].id, rows[i].value, err) < 0)
             return -1;
-    const struct snp_tcb *tcb = &v->reported;
     out->tcb.svn[TCB_BOOTLOADER] = tcb->bootloader;
     out->tcb.svn[TCB_TEE] = tcb->tee;
     out->tcb.svn[TCB_SNP] = tcb->snp;
@@ -32,7 +31,7 @@ static int set_snp(const struct snp_verdict *v, struct registers *out, struct er
                : 0;
 }
 
-static int set_tdx(const struct tdx_body *b, struct registers *out, struct err *err)
+int registers_set_tdx(struct registers *out, const struct tdx_body *b, struct err *err)
 {
     const struct {
         enum register_id id;
@@ -88,9 +87,10 @@ static int fill(const struct verify_result *r, struct registers *out, struct err
 {
     snprintf(out->tee, sizeof(out->tee), "%s", r->tee_authentic ? tee_name(r->document.tee) : "");
     snprintf(out->cloud, sizeof(out->cloud), "%s", cloud_name(r->cloud));
-    if (r->tee_authentic && r->document.tee == TEE_SEV_SNP && set_snp(&r->snp, out, err) < 0)
+    if (r->tee_authentic && r->document.tee == TEE_SEV_SNP
+        && registers_set_snp(out, &r->snp.report, &r->snp.reported, err) < 0)
         return -1;
-    if (r->tee_authentic && r->document.tee == TEE_TDX && set_tdx(&r->tdx.quote.body, out, err) < 0)
+    if (r->tee_authentic && r->document.tee == TEE_TDX && registers_set_tdx(out, &r->tdx.quote.body, err) < 0)
         return -1;
     if (r->document.has_tpm && r->pcrs_proven && set_pcrs(r, out, err) < 0)
         return -1;

@@ -13,11 +13,11 @@ static int load(const char *path, struct diff_side *side)
     AUTO(json_drop) json_t *document = NULL;
     struct err err = { 0 };
     size_t n = 0;
-    int rc = read_input(path, DOCUMENT_SIZE_MAX, &data, &n);
+    int rc = read_input(path, DOCUMENT_MAX, &data, &n);
     if (rc)
         return rc;
     side->path = path;
-    if (json_parse(bytes_of(data, n), DOCUMENT_SIZE_MAX, &document, &err) < 0
+    if (json_parse(bytes_of(data, n), DOCUMENT_MAX, &document, &err) < 0
         || diff_side_read(document, side, &err) < 0)
         return fail_err(status_of(&err), path, "not a golden measurement or collaterals document", &err);
     return 0;

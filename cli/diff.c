@@ -1,5 +1,6 @@
 #include "cli/diff.h"
 
+#include "appraisal/appraise.h"
 #include "base/auto.h"
 #include "base/enc.h"
 #include "policy/golden_compare.h"
@@ -12,27 +13,95 @@
 #define HISTORY_PCRS (1u << 14 | 1u << 15)
 #define RTMRS        4
 
-int diff_side_read(const json_t *document, struct diff_side *out, struct err *err)
+static bool is_collaterals(const json_t *document)
+{
+    return json_object_get(json_object_get(document, "sev_snp"), "attestation_report")
+           || json_object_get(json_object_get(document, "tdx"), "attestation_report")
+           || json_object_get(json_object_get(document, "tpm"), "quote");
+}
+
+static int read_tee(const struct document *d, struct registers *out, struct err *err)
+{
+    struct snp_report report;
+    struct tdx_quote quote;
+    snprintf(out->tee, sizeof(out->tee), "%s", tee_name(d->tee));
+    snprintf(out->cloud, sizeof(out->cloud), "%s", d->platform.cloud ? d->platform.cloud : "");
+    if (d->tee == TEE_SEV_SNP) {
+        if (snp_report_parse(d->tee_report, &report, err) < 0)
+            return -1;
+        struct snp_tcb tcb = snp_tcb_decode(report.product, report.reported_tcb);
+        return registers_set_snp(out, &report, &tcb, err);
+    }
+    if (d->tee != TEE_TDX)
+        return 0;
+    return tdx_quote_parse(d->tee_report, &quote, err) < 0 ? -1 : registers_set_tdx(out, &quote.body, err);
+}
+
+static int read_log(struct bytes raw, enum tpm_eventlog_kind kind, struct diff_log *out, struct err *err)
+{
+    if (!raw.n)
+        return 0;
+    if (tpm_eventlog_parse(raw, kind, &out->log, err) < 0)
+        return -1;
+    out->there = true;
+    return 0;
+}
+
+/* The log as it is; whether its replay gives the PCRs is for verify to say. */
+static int add_events(const struct tpm_eventlog *log, struct registers *r, struct err *err)
+{
+    for (size_t i = 0; i < log->count; i++) {
+        const struct tpm_event *e = &log->events[i];
+        struct digest d = { .alg = r->bank };
+        struct bytes value;
+        if (e->type == EV_NO_ACTION || e->index >= REGISTER_PCRS || !tpm_event_digest(log, e, r->bank, &value)
+            || value.n > sizeof(d.b))
+            continue;
+        d.n = (uint8_t)value.n;
+        memcpy(d.b, value.p, value.n);
+        if (registers_add_event(r, e->index, &d, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_collaterals(json_t *json, struct diff_side *out, struct err *err)
 {
     struct registers *r = &out->pinned.want;
-    if (!document_is_collaterals(document)) {
-        out->golden = true;
-        return golden_parse_json(document, &out->pinned, err);
-    }
-    if (document_registers(document, r, err) < 0)
+    const struct document *d = &out->document;
+    if (document_from_json(json, &out->document, err) < 0)
         return -1;
-    if (document_log_read(document, "boot_log_tpm", EVENTLOG_TPM, &out->tpm, err) < 0)
+    if (read_tee(d, r, err) < 0)
+        return err_while(err, "attestation_report");
+    if (d->has_tpm) {
+        r->bank = d->pcrs.alg;
+        r->pcr_mask = d->pcrs.mask;
+        memcpy(r->pcr, d->pcrs.pcr, sizeof(r->pcr));
+    }
+    if (d->workload_log && registers_set_workload(r, d->workload_log, err) < 0)
+        return err_while(err, "workload_log");
+    if (read_log(d->boot_log_tpm, EVENTLOG_TPM, &out->tpm, err) < 0)
         return err_while(err, "boot_log_tpm");
-    if (document_log_read(document, "boot_log_ccel", EVENTLOG_CCEL, &out->ccel, err) < 0)
+    if (read_log(d->boot_log_ccel, EVENTLOG_CCEL, &out->ccel, err) < 0)
         return err_while(err, "boot_log_ccel");
-    return out->tpm.there ? registers_add_log(r, &out->tpm.log, err) : 0;
+    return out->tpm.there ? add_events(&out->tpm.log, r, err) : 0;
+}
+
+int diff_side_read(json_t *document, struct diff_side *out, struct err *err)
+{
+    out->golden = !is_collaterals(document);
+    return out->golden ? golden_parse_json(document, &out->pinned, err)
+                       : read_collaterals(document, out, err);
 }
 
 void diff_side_done(struct diff_side *side)
 {
     golden_done(&side->pinned);
-    document_log_done(&side->tpm);
-    document_log_done(&side->ccel);
+    if (side->tpm.there)
+        tpm_eventlog_done(&side->tpm.log);
+    if (side->ccel.there)
+        tpm_eventlog_done(&side->ccel.log);
+    document_done(&side->document);
 }
 
 void diff_done(struct diff *d)

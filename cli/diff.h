@@ -2,17 +2,25 @@
 #ifndef CVM_CLI_DIFF_H
 #define CVM_CLI_DIFF_H
 
-#include "cli/document_registers.h"
+#include "evidence/verify_document.h"
 #include "policy/golden.h"
+#include "tpm/eventlog.h"
 
 #define DIFF_TEXT_MAX 512
+
+/** A boot log of a document. */
+struct diff_log {
+    bool there;
+    struct tpm_eventlog log; /* views into the document */
+};
 
 /** One of the two documents. Begin with { 0 }. */
 struct diff_side {
     const char *path; /* borrowed, for messages */
     bool golden;
-    struct golden pinned; /* golden: what it pins; else only pinned.want is used */
-    struct document_log tpm, ccel;
+    struct golden pinned;     /* golden: what it pins; else only pinned.want is used */
+    struct document document; /* else */
+    struct diff_log tpm, ccel;
 };
 
 struct difference {
@@ -28,7 +36,7 @@ struct diff {
 };
 
 /** Reads a golden measurement or collaterals document. @return 0, or -1 with ERR_INPUT */
-MUST_USE int diff_side_read(const json_t *document, struct diff_side *out, struct err *err);
+MUST_USE int diff_side_read(json_t *document, struct diff_side *out, struct err *err);
 void diff_side_done(struct diff_side *side);
 
 MUST_USE int diff_registers(const struct diff_side *a, const struct diff_side *b, struct diff *out,
