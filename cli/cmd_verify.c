@@ -119,8 +119,8 @@ static int judge(const struct arguments *args, const struct input *in, struct ve
 
 static int run(int argc, char **argv)
 {
-    AUTO(input_done) struct input in = { NULL };
-    struct arguments args = { NULL };
+    AUTO(input_done) struct input in = { .document = NULL };
+    struct arguments args = { .json = false };
     struct verify_options options = { .trust = NULL };
     const struct option_row rows[] = {
         { "golden", OPTION_TEXT, &args.golden },

@@ -114,7 +114,6 @@ static int try_hcl(struct preload *p, struct bytes data, const char *path, struc
 
 static int try_certificate(struct preload *p, struct bytes data, const char *path, struct err *err)
 {
-    AUTO(x509_drop) X509 *cert = NULL;
     struct bytes extension;
     X509 *chain[TDX_CHAIN_MAX] = { 0 };
     struct err ignored = { 0 };
