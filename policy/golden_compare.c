@@ -100,7 +100,7 @@ static void compare_tee(const struct golden *g, const struct registers *m, struc
     for (unsigned i = 0; i < REGISTERS; i++)
         compare_register(i, &g->want.value[i], &m->value[i], &v, not_checked);
     compare_tcb(&g->want.tcb, &m->tcb, &v, not_checked);
-    conclude(&v, checks, "golden.tee", "registers");
+    conclude(&v, checks, "golden.tee", "values");
 }
 
 static void compare_pcr(const struct golden *g, const struct registers *m, unsigned i, struct verdict *v,

@@ -357,8 +357,8 @@ static void tdx_registers_match(void **state)
     set_hex(&r, REG_TDX_RTMR1, Z48);
     set_hex(&r, REG_TDX_RTMR3, Z48);
     set_hex(&r, REG_TDX_XFAM, "0001020304050607");
-    expect(ours, &r, "golden.tee", CHECK_OK, "4 registers");
-    expect(automata, &r, "golden.tee", CHECK_OK, "3 registers");
+    expect(ours, &r, "golden.tee", CHECK_OK, "4 values");
+    expect(automata, &r, "golden.tee", CHECK_OK, "3 values");
     AUTO(answer_done) struct answer a = compare(automata, &r);
     assert_true(lists(&a, "tdx.rtmr3"));
     assert_true(lists(&a, "tdx.xfam"));
@@ -380,7 +380,7 @@ static void automata_documents_are_read(void **state)
            "\",\"measure_pcr\":false}],\"snp\":{\"measurement\":\"0x" H48 "\"}}}",
            &r, "golden.pcrs", CHECK_NOT_APPLICABLE, "pins none");
     expect("{\"pcrs\":{\"11\":\"" H32 "\"},\"snp_measurement\":\"" H48 "\"}", &r, "golden.tee", CHECK_OK,
-           "2 registers");
+           "2 values");
     expect("{\"version\":1,\"tpm\":{\"pcrs\":{\"11\":\"" H32 "\"}}}", &r, "golden.pcrs", CHECK_OK, "");
 }
 
