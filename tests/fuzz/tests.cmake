@@ -46,3 +46,4 @@ cvm_fuzz(fuzz_quote_verify DEPENDS tpm policy SEEDS gcp-snp/vtpm-33-byte-nonce/t
 cvm_fuzz(fuzz_azure_verify DEPENDS tee SEEDS azure-snp/milan-v2-hcl-only-no-vcek/hcl_report.bin
     azure-snp/genoa-v3-report-vtpm/hcl_report.bin azure-tdx/hcl-only/hcl_report.bin)
 cvm_fuzz(fuzz_golden DEPENDS policy SEEDS golden golden/automata-azure-snp/golden_measurement.json)
+cvm_fuzz(fuzz_pcs_answer DEPENDS tee SEEDS pcs)
