@@ -112,6 +112,14 @@ static void drop_damaged(struct collateral_service *c, const struct vek_key *key
         unlink(path);
 }
 
+/* What a service answers wrongly is the service's failure, not the caller's. */
+static int service_failed(struct err *err)
+{
+    if (err->kind != ERR_NOT_FOUND)
+        err->kind = ERR_UNAVAILABLE;
+    return -1;
+}
+
 static int attempt_vek(struct collateral_service *c, const void *what, void *out, unsigned *retry_after_s,
                        struct err *err)
 {
@@ -164,7 +172,9 @@ static int attempt_ak(struct collateral_service *c, const void *what, void *out,
                       struct err *err)
 {
     (void)out;
-    return ak_chain_fetch_now(c->veks, *(const struct bytes *)what, retry_after_s, err);
+    return ak_chain_fetch_now(c->veks, *(const struct bytes *)what, retry_after_s, err) < 0
+               ? service_failed(err)
+               : 0;
 }
 
 int collateral_ak_chain(struct collateral_service *c, struct bytes leaf, struct ak_chain *out,

@@ -71,3 +71,5 @@ if(CVM_EMULATOR)
 endif()
 cvm_script_test(test_collateral_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_collateral_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
+cvm_test(test_collateral_certs SOURCES integration/test_collateral_certs.c support/http_server.c DEPENDS tee policy
+    LIBS PkgConfig::MHD Threads::Threads LABELS integration)
