@@ -86,9 +86,10 @@ static int make_facts(struct appraisal *a, struct err *err)
 }
 
 /* A golden measurement that pins RTMR1 and RTMR2 vouches for the system that named the key. */
-static bool pins_boot_rtmrs(const struct golden_input *g)
+static struct bytes pinned(const struct golden_input *g, enum register_id id)
 {
-    return g->given && g->golden.want.value[REG_TDX_RTMR1].n && g->golden.want.value[REG_TDX_RTMR2].n;
+    const struct register_value *v = &g->golden.want.value[id];
+    return bytes_of(v->b, g->given ? v->n : 0);
 }
 
 int appraise(const struct appraise_request *request, struct appraisal *out, struct err *err)
@@ -100,7 +101,8 @@ int appraise(const struct appraise_request *request, struct appraisal *out, stru
     if (document_parse(request->collaterals, &document, err) < 0
         || read_golden(request->golden, &golden, err) < 0)
         return -1;
-    options.pins_boot_rtmrs = pins_boot_rtmrs(&golden);
+    options.pinned_rtmr1 = pinned(&golden, REG_TDX_RTMR1);
+    options.pinned_rtmr2 = pinned(&golden, REG_TDX_RTMR2);
     if (verify_document(&document, &options, &made.result, err) < 0
         || judge_golden(&golden, request->golden_key, made.result, err) < 0 || make_facts(&made, err) < 0)
         return -1;

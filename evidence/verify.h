@@ -27,9 +27,9 @@ struct verify_options {
     time_t at;
     struct bytes nonce; /* that the caller asked with; no bytes: freshness is "unchecked" */
     bool accept_self_asserted_ak;
-    const char *accept_binding; /* names of older rules, separated by commas; NULL: none */
-    uint32_t accept_tcb;        /* TDX_ACCEPT_DEFAULT, or from tdx_accept_parse() */
-    bool pins_boot_rtmrs;       /* golden or a policy pins RTMR1 and RTMR2 */
+    const char *accept_binding;              /* names of older rules, separated by commas; NULL: none */
+    uint32_t accept_tcb;                     /* TDX_ACCEPT_DEFAULT, or from tdx_accept_parse() */
+    struct bytes pinned_rtmr1, pinned_rtmr2; /* by golden or a policy; no bytes: not pinned */
     const uint8_t *peer_spki_sha256, *peer_spki_sha384; /* of the connection's TLS key; NULL: none */
 };
 

@@ -2,6 +2,7 @@
 #include "evidence/verify_document.h"
 
 #include "base/auto.h"
+#include "base/chain.h"
 #include "base/enc.h"
 #include "evidence/collect.h"
 #include "tee/snp_report.h"
@@ -313,6 +314,11 @@ static int check_whole(struct parse *p, struct err *err)
         return err_set(err, ERR_INPUT, 0, "tls_spki_sha256: want 64 lower-case hex digits");
     if (p->holder[IN_TPM] && !d->ak_pub.n && !d->ak_public.n && !d->ak_cert.n)
         return err_set(err, ERR_INPUT, 0, "tpm: missing the attestation key: ak_pub, ak_public or ak_cert");
+    if (d->report && strcmp(d->report, "boot") != 0 && strcmp(d->report, "fresh") != 0)
+        return err_set(err, ERR_INPUT, 0, "tpm.report: want boot or fresh");
+    time_t when;
+    if (d->report_time && rfc3339_parse(d->report_time, &when, err) < 0)
+        return err_while(err, "tpm.report_time");
     d->tee = p->holder[IN_SNP] ? TEE_SEV_SNP : p->holder[IN_TDX] ? TEE_TDX : TEE_NONE;
     d->has_tpm = p->holder[IN_TPM] != NULL;
     d->platform.said = p->holder[IN_PLATFORM] != NULL;

@@ -277,7 +277,8 @@ static void verify_workload_log(struct verification *v)
     bool rooted = false;
     size_t n = json_array_size(d->workload_log);
     if (!d->workload_log) {
-        checks_add(v->checks, name, CHECK_NOT_APPLICABLE, "no workload log in this document");
+        checks_add(v->checks, name, d->platform.said ? CHECK_FAILED : CHECK_NOT_APPLICABLE,
+                   "no workload log in this document");
     } else if (judge_workload(v, &rooted, &err) < 0) {
         checks_add_rc(v->checks, name, -1, NULL, &err);
     } else if (!d->has_tpm && !rooted && n) {
@@ -306,7 +307,8 @@ static void verify_journal(struct verification *v)
     struct replay r = start_of(v);
     struct err err = { 0 };
     if (!d->journal_log) {
-        checks_add(v->checks, name, CHECK_NOT_APPLICABLE, "no journal in this document");
+        checks_add(v->checks, name, d->platform.said && d->has_tpm ? CHECK_FAILED : CHECK_NOT_APPLICABLE,
+                   "no journal in this document");
         return;
     }
     if (replay_log(d->journal_log, true, d->has_tpm, &r, &err) < 0

@@ -209,8 +209,10 @@ int verify_tpm(struct verification *v, struct err *err)
 
 static bool rtmrs_pinned(const struct verification *v)
 {
-    return v->options->pins_boot_rtmrs && v->td && v->ak_bound && !v->document->var_data.n
-           && !bytes_zero(v->td->rtmr[1]) && !bytes_zero(v->td->rtmr[2]);
+    const struct verify_options *o = v->options;
+    return v->td && v->ak_bound && !v->document->var_data.n && !bytes_zero(v->td->rtmr[1])
+           && !bytes_zero(v->td->rtmr[2]) && bytes_equal(v->td->rtmr[1], o->pinned_rtmr1)
+           && bytes_equal(v->td->rtmr[2], o->pinned_rtmr2);
 }
 
 void verify_anchor(struct verification *v)

@@ -22,6 +22,8 @@ if(CVM_EMULATOR)
     foreach(shape snp tdx snp-vtpm tdx-vtpm azure-snp azure-tdx gcp-snp gcp-tdx aws-snp)
         cvm_script_test(shape_${shape} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_shapes.py
             ${CMAKE_BINARY_DIR}/bin/cvm-agent ${shape})
+        cvm_script_test(verify_${shape} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify.py
+            ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${shape})
     endforeach()
 endif()
 cvm_test(test_sev_guest SOURCES integration/test_sev_guest.c DEPENDS tee LABELS integration)
@@ -73,3 +75,5 @@ cvm_script_test(test_collateral_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/i
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
 cvm_test(test_collateral_certs SOURCES integration/test_collateral_certs.c support/http_server.c DEPENDS tee policy
     LIBS PkgConfig::MHD Threads::Threads LABELS integration)
+cvm_script_test(test_verify_attestation /usr/bin/python3
+    ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_attestation.py ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})

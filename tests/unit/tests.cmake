@@ -31,3 +31,5 @@ cvm_test(test_snp_verify_made SOURCES unit/test_snp_verify_made.c support/made_c
 cvm_test(test_quote_verify SOURCES unit/test_quote_verify.c support/made_certs.c DEPENDS tpm LABELS unit)
 cvm_test(test_ak_verify SOURCES unit/test_ak_verify.c support/made_certs.c DEPENDS tpm policy LABELS unit)
 cvm_test(test_azure_verify SOURCES unit/test_azure_verify.c support/made_certs.c DEPENDS tee LABELS unit)
+cvm_test(test_verify_document SOURCES unit/test_verify_document.c DEPENDS evidence LABELS unit)
+cvm_test(test_verify_cache SOURCES unit/test_verify_cache.c DEPENDS evidence LIBS Threads::Threads LABELS unit)

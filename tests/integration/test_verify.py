@@ -1,0 +1,459 @@
+#!/usr/bin/python3
+"""One emulated shape judged by cvm-cli verify and by POST /offchain-verify: the honest document; the document with any
+one member changed; parts of two documents mixed; and a genuine hardware report that names a software key, which signs
+the golden PCR values. What attackers sign is signed here with python3-cryptography and the emulator's own hardware
+keys.
+
+usage: test_verify.py CVM-CLI CVM-AGENT SHAPE
+"""
+import base64
+import copy
+import hashlib
+import http.client
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from agent_under_test import Agent  # noqa: E402
+
+CLI, AGENT, SHAPE = sys.argv[1:4]
+SNP, BARE, AZURE = "snp" in SHAPE, SHAPE in ("snp", "tdx"), SHAPE.startswith("azure")
+SELF_ASSERTED = SHAPE in ("snp-vtpm", "tdx-vtpm", "aws-snp")
+MAGIC = b"Internal/collaterals"
+SEPARATOR = hashlib.sha256(bytes(4)).digest()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def raw(text):
+    return base64.b64decode(text, validate=True)
+
+
+def sized(data):
+    return struct.pack(">H", len(data)) + data
+
+
+def flip(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+
+
+def self_signed(der):
+    cert = x509.load_der_x509_certificate(der)
+    return cert.issuer == cert.subject
+
+
+class SoftwareKey:
+    """A key outside any TPM, that says of itself that it is inside."""
+
+    def __init__(self):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        public = self.key.public_key()
+        self.spki = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        n = public.public_numbers()
+        self.area = (struct.pack(">HHI", 0x23, 0x0B, 0x00050072) + sized(b"")
+                     + struct.pack(">HHHHH", 0x10, 0x18, 0x0B, 3, 0x10)
+                     + sized(n.x.to_bytes(32, "big")) + sized(n.y.to_bytes(32, "big")))
+
+    def quote(self, extra, pcrs):
+        digest = hashlib.sha256(b"".join(pcrs)).digest()
+        quote = (b"\xffTCG\x80\x18" + sized(b"\0\x0b" + bytes(32)) + sized(extra) + struct.pack(">QIIBQ", 5, 1, 0, 1, 9)
+                 + struct.pack(">IHB", 1, 0x0B, 3) + b"\xff\xff\xff" + sized(digest))
+        r, s = decode_dss_signature(self.key.sign(quote, ec.ECDSA(hashes.SHA256())))
+        return quote, struct.pack(">HH", 0x18, 0x0B) + sized(r.to_bytes(32, "big")) + sized(s.to_bytes(32, "big"))
+
+
+def load_key(path):
+    with open(path, "rb") as f:
+        return serialization.load_pem_private_key(f.read(), None)
+
+
+def find(folder, words):
+    """The file below folder whose name has one of the words."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if any(word in name for word in words):
+                return os.path.join(root, name)
+    raise RuntimeError(f"no {words} below {folder}")
+
+
+class Verify(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.state = os.path.join(cls.folder.name, "state")
+        cls.etc = os.path.join(cls.folder.name, "etc")
+        cls.shelf = os.path.join(cls.folder.name, "shelf")
+        os.makedirs(cls.etc)
+        os.makedirs(cls.shelf)
+        with open(os.path.join(cls.etc, "agent.json"), "w", encoding="utf-8") as f:
+            json.dump({"verify_directory": cls.shelf}, f)
+        cls.agent = Agent(AGENT, cls.state, ["--emulate", SHAPE, "--etc", cls.etc, "--workload", cls.shelf + "/none"])
+        cls.agent.__enter__()
+        cls.doc, cls.other = cls.agent.get("/collaterals/nonce-one"), cls.agent.get("/collaterals/nonce-two")
+        cls.golden = cls.agent.get("/golden-measurement")
+        emulator = os.path.join(cls.state, "emulator")
+        cls.roots = os.path.join(emulator, "roots.pem")
+        cls.certs = [] if SNP else ["--certs", os.path.join(emulator, "collateral")]
+        if not SNP:
+            cls.collateral = cls.read_collateral(os.path.join(emulator, "collateral"))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.stop()
+        cls.folder.cleanup()
+
+    @staticmethod
+    def read_collateral(folder):
+        def text(name):
+            with open(os.path.join(folder, name), "rb") as f:
+                return f.read()
+        signing = text("tcb_signing_chain.pem").decode()
+        return {"tcb_info": text("tcb_info.json").decode(), "tcb_info_issuer_chain": signing,
+                "qe_identity": text("qe_identity.json").decode(), "qe_identity_issuer_chain": signing,
+                "pck_crl": text("pck_crl.der").hex(), "pck_crl_issuer_chain": text("pck_crl_issuer_chain.pem").decode(),
+                "root_ca_crl": text("root_ca_crl.der").hex()}
+
+    def file(self, name, value):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "wb") as f:
+            f.write(value if isinstance(value, bytes) else json.dumps(value).encode())
+        return path
+
+    def run_cli(self, doc, *options, roots=True):
+        args = [CLI, "verify", self.file("doc.json", doc), "--json", *self.certs, *options]
+        if roots:
+            args += ["--trust-emulator", self.roots]
+        done = subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+        self.assertIn(done.returncode, (0, 1, 2, 3), done.stderr)
+        return done.returncode, json.loads(done.stdout) if done.returncode < 2 else {"error": done.stderr.decode()}
+
+    def accept(self):
+        return ["--accept-self-asserted-ak"] if SELF_ASSERTED else []
+
+    def checks(self, answer):
+        return {c["check"]: c for c in answer["checks"]}
+
+    def verified(self, doc, *options):
+        rc, answer = self.run_cli(doc, *options)
+        self.assertEqual(rc, 0, answer.get("error"))
+        self.assertTrue(answer["success"])
+        self.assertFalse([c for c in answer["checks"] if c["ok"] is False])
+        return answer
+
+    def refused(self, doc, *options, **more):
+        rc, answer = self.run_cli(doc, *options, **more)
+        self.assertIn(rc, (1, 3), "verified: " + json.dumps(answer)[:400])
+        if rc == 1:
+            self.assertFalse(answer["success"])
+            self.assertTrue(answer["error"])
+        return answer
+
+    # ---- the honest document ----
+
+    def test_honest(self):
+        golden = ["--golden", self.file("golden.json", self.golden)]
+        answer = self.verified(self.doc, "--nonce", "nonce-one", *golden, *self.accept())
+        checks = self.checks(answer)
+        self.assertEqual(answer["freshness"], "fresh")
+        for name in ("document.format", "binding.nonce", "platform.hardware_root", "workload.log_replay", "golden.tee"):
+            self.assertIs(checks[name]["ok"], True, name)
+        for name in ("binding.ak", "tpm.quote_signature", "tpm.pcr_digest", "journal.log_replay", "golden.pcrs"):
+            self.assertIs(checks[name]["ok"], None if BARE else True, name)
+        self.assertEqual(self.verified(self.doc, *self.accept())["freshness"], "unchecked")
+        claims = answer["claims"]["sevsnp" if SNP else "tdx"]
+        report = raw(self.doc["sev_snp" if SNP else "tdx"]["attestation_report"])
+        if SNP:
+            self.assertEqual(claims["sevsnp_launchmeasurement"], report[0x90:0xC0].hex())
+        else:
+            self.assertEqual(claims["tdx_mrtd"], report[48 + 0x88:][:48].hex() if report[0] == 4
+                             else report[54 + 0x88:][:48].hex())
+            self.assertEqual(claims["attester_tcb_status"], "UpToDate")
+        if not BARE:
+            pcrs = {p["index"]: p["digest"] for p in answer["claims"]["tpm"]["pcrs"]}
+            self.assertEqual(pcrs, {int(i): raw(v).hex() for i, v in self.doc["tpm"]["pcrs"]["pcrs"].items()})
+        self.assertTrue(answer["coverage"])
+
+    def test_anchor(self):
+        if BARE:
+            self.skipTest("no TPM")
+        golden = copy.deepcopy(self.golden)
+        golden["golden_measurement"].pop("tdx", None)
+        rc, answer = self.run_cli(self.doc, "--golden", self.file("golden.json", golden))
+        self.assertEqual(rc, 1 if SELF_ASSERTED else 0, answer.get("error"))
+        anchor = self.checks(answer)["tpm.ak_anchor"]
+        self.assertIs(anchor["ok"], not SELF_ASSERTED)
+        if SELF_ASSERTED:
+            self.assertIn("key named by the guest only", anchor["detail"])
+            self.assertNotIn("tpm", answer["claims"])
+            self.verified(self.doc, "--golden", self.file("golden.json", golden), "--accept-self-asserted-ak")
+
+    def test_roots(self):
+        answer = self.refused(self.doc, *self.accept(), roots=False)
+        self.assertIs(self.checks(answer)["platform.hardware_root"]["ok"], False)
+        self.assertEqual(answer["claims"].keys() - {"workload"}, set())
+
+    def test_question(self):
+        answer = self.refused(self.doc, "--nonce", "nonce-two", *self.accept())
+        self.assertIs(self.checks(answer)["binding.nonce"]["ok"], False)
+        self.assertEqual(answer["freshness"], "stale")
+
+    # ---- one change ----
+
+    def unprovable(self, path):
+        """What nothing signs: words for people, and copies of roots that verifiers have themselves."""
+        if path[0] in ("missing", "tls_spki_sha256") or path[-1] in ("time", "boot_id", "report_time"):
+            return True
+        if BARE and path[0] == "journal_log":
+            return True
+        return path == ("platform", "cloud") and SHAPE in ("snp-vtpm", "tdx-vtpm", "snp", "tdx")
+
+    def leaves(self, value, path=()):
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+        if items is None:
+            yield path, value
+            return
+        for key, inner in items:
+            yield from self.leaves(inner, path + (key,))
+
+    def spoiled(self, path, value):
+        if isinstance(value, bool):
+            return [not value]
+        if isinstance(value, int):
+            return [value + 1]
+        if path[-1] in ("tee", "cloud"):
+            return ["none" if value != "none" else "gcp"]
+        if path[0].startswith("boot_log"):
+            log = raw(value)
+            at = log.find(SEPARATOR) if path[0] == "boot_log_tpm" else log.find(hashlib.sha384(bytes(4)).digest())
+            return [b64(flip(log, at)), b64(log[:-1])]
+        if path[0] in ("journal_log", "platform") or path[-1] == "report":
+            return [value[:-1] + ("0" if value[-1:] != "0" else "1"), value + "0"]
+        data = raw(value)
+        if isinstance(path[-1], int) and self_signed(data):  # a copy of a root in a chain
+            return []
+        if path[0] == "tdx":
+            return [b64(flip(data, at)) for at in (0x30, 0x100, 0x240, 0x290, 700, 1000)]
+        return [b64(flip(data, at)) for at in {0, len(data) // 2, len(data) - 1}] + [b64(data[:-1])]
+
+    def test_every_member(self):
+        tried = 0
+        for path, value in self.leaves(self.doc):
+            if self.unprovable(path):
+                continue
+            if len(path) > 3 and path[1] == "pcrs" and path[3] not in ("0", "7", "14", "23"):
+                continue
+            for new in self.spoiled(path, value):
+                doc = copy.deepcopy(self.doc)
+                holder = doc
+                for key in path[:-1]:
+                    holder = holder[key]
+                holder[path[-1]] = new
+                with self.subTest(path=path, new=str(new)[:40]):
+                    tried += 1
+                    self.refused(doc, "--nonce", "nonce-one", *self.accept())
+        self.assertGreater(tried, 15)
+
+    def test_missing_members(self):
+        due = [("sev_snp" if SNP else "tdx",), ("magic",), ("nonce",), ("workload_log",)]
+        if SNP:
+            due.append(("sev_snp", "vek_cert"))
+        if not BARE:
+            due += [("tpm",), ("tpm", "quote"), ("tpm", "raw_sig"), ("tpm", "pcrs"), ("tpm", "ak_public"), ("journal_log",)]
+        if SHAPE.startswith("gcp"):
+            due.append(("tpm", "ak_cert"))
+        if AZURE:
+            due.append(("tpm", "var_data"))
+        for path in due:
+            doc = copy.deepcopy(self.doc)
+            holder = doc
+            for key in path[:-1]:
+                holder = holder[key]
+            del holder[path[-1]]
+            with self.subTest(path=path):
+                self.refused(doc)
+
+    def test_mixed(self):
+        for member in ("tpm", "sev_snp", "tdx", "nonce"):
+            if member not in self.doc or (AZURE and member in ("sev_snp", "tdx")):
+                continue
+            doc = copy.deepcopy(self.doc)
+            doc[member] = self.other[member]
+            with self.subTest(member=member):
+                self.refused(doc, *self.accept())
+
+    # ---- a genuine report that names a software key ----
+
+    def resign(self, doc, report_data, rtmr2=None):
+        keys = os.path.join(self.state, "emulator", SHAPE)
+        if SNP:
+            report = bytearray(raw(doc["sev_snp"]["attestation_report"]))
+            key = load_key(find(keys, ("vcek.key", "vlek.key", "vek.key")))
+            report[0x50:0x90] = report_data
+            r, s = decode_dss_signature(key.sign(bytes(report[:0x2A0]), ec.ECDSA(hashes.SHA384())))
+            report[0x2A0:0x2E8], report[0x2E8:0x330] = r.to_bytes(72, "little"), s.to_bytes(72, "little")
+            doc["sev_snp"]["attestation_report"] = b64(bytes(report))
+            return
+        quote = bytearray(raw(doc["tdx"]["attestation_report"]))
+        body = 48 if quote[0] == 4 else 54
+        end = body + (584 if quote[0] == 4 else struct.unpack("<I", quote[50:54])[0])
+        quote[body + 0x208:body + 0x248] = report_data
+        if rtmr2:
+            quote[body + 0x148 + 96:body + 0x148 + 144] = rtmr2
+        key = load_key(find(keys, ("attestation.key",)))
+        r, s = decode_dss_signature(key.sign(bytes(quote[:end]), ec.ECDSA(hashes.SHA256())))
+        quote[end + 4:end + 68] = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        doc["tdx"]["attestation_report"] = b64(bytes(quote))
+
+    def attack(self, keep_certificate):
+        key, doc = SoftwareKey(), copy.deepcopy(self.doc)
+        extra = MAGIC + b"nonce-one"
+        pcrs = [raw(doc["tpm"]["pcrs"]["pcrs"][str(i)]) for i in range(24)]
+        quote, signature = key.quote(extra, pcrs)
+        doc["tpm"].update(quote=b64(quote), raw_sig=b64(signature), ak_pub=b64(key.spki), ak_public=b64(key.area))
+        if not keep_certificate:
+            doc["tpm"].pop("ak_cert", None)
+            doc["tpm"].pop("ak_cert_chain", None)
+        if not AZURE:  # the host boots a system of its own under the golden firmware: it asks for this report
+            self.resign(doc, hashlib.sha256(key.spki).digest() + hashlib.sha256(extra).digest(),
+                        None if SNP else b"\x5a" * 48)
+        return doc
+
+    def test_software_key(self):
+        if BARE:
+            self.skipTest("no TPM")
+        golden = copy.deepcopy(self.golden)
+        if not SNP:
+            golden["golden_measurement"]["tdx"].pop("rtmr2", None)
+        for keep in (False, True):
+            answer = self.refused(self.attack(keep), "--nonce", "nonce-one", "--golden", self.file("golden.json", golden))
+            checks = self.checks(answer)
+            self.assertIs(checks["tpm.ak_anchor"]["ok"], False)
+            self.assertIn("key named by the guest only", checks["tpm.ak_anchor"]["detail"])
+            self.assertIs(checks["tpm.quote_signature"]["ok"], True)
+            self.assertIs(checks["golden.pcrs"]["ok"], True)
+            self.assertIs(checks["platform.hardware_root"]["ok"], True)
+            self.assertIs(checks["binding.ak"]["ok"], not AZURE)
+            self.assertNotIn("tpm", answer["claims"])
+
+    # ---- older rules ----
+
+    def test_older_rules(self):
+        if BARE or AZURE:
+            self.skipTest("their rule has not changed")
+        question = hashlib.sha256(MAGIC + b"nonce-one").digest()
+        for rule, report_data, bound in (("automata-early", bytes(32) + question, True),
+                                         ("automata-late", bytes(64), False)):
+            doc = copy.deepcopy(self.doc)
+            self.resign(doc, report_data)
+            answer = self.refused(doc, *self.accept())
+            checks = self.checks(answer)
+            self.assertEqual(answer["binding"], rule)
+            self.assertIs(checks["binding.ak"]["ok"], False)
+            self.assertIs(checks["binding.nonce"]["ok"], bound)
+            answer = self.verified(doc, "--accept-binding", rule, *self.accept())
+            self.assertIs(self.checks(answer)["binding.ak"]["ok"], None)
+        doc = copy.deepcopy(self.doc)
+        self.resign(doc, b"\x42" * 64)
+        self.refused(doc, "--accept-binding", "automata-early,automata-late,go-tpm-tools,automata-uuid", *self.accept())
+
+    # ---- malformed ----
+
+    def test_malformed(self):
+        whole = json.dumps(self.doc).encode()
+        bad = [b"[" * (4 << 20), b"", b"\0" * 64, whole[:-1], whole[:len(whole) // 2], whole + b"x", b"{}", b"[]",
+               whole[:-1] + b',"magic":"AAAA"}', b'{"version":' + b"9" * 4000 + b"}",
+               whole.replace(b'"nonce": "', b'"nonce": "!')]
+        bad.append(json.dumps({**self.doc, "sev_snp": {"attestation_report": "AA=="},
+                               "tdx": {"attestation_report": "AA=="}}).encode())
+        for text in bad:
+            rc, answer = self.run_cli(text)
+            self.assertEqual(rc, 3, (text[:60], answer))
+            self.assertTrue(answer["error"].startswith("cvm-cli: "))
+
+    def test_usage(self):
+        self.assertEqual(self.run_cli(self.doc, "--accept-binding", "nonsense")[0], 2)
+        self.assertEqual(self.run_cli(self.doc, "--at", "yesterday")[0], 2)
+
+    # ---- the route ----
+
+    def post(self, body, path="/offchain-verify", side="internal"):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        status, _, answer = self.agent.request(side, "POST", path, body=data)
+        return status, json.loads(answer)
+
+    def route_document(self):
+        doc = copy.deepcopy(self.doc)
+        if not SNP:
+            doc["tdx"]["collateral"] = self.collateral
+        return doc
+
+    def test_route(self):
+        with open(self.roots, encoding="utf-8") as f:
+            roots = f.read()
+        doc = self.route_document()
+        body = {"collaterals": json.dumps(doc), "golden_measurement": json.dumps(self.golden["golden_measurement"]),
+                "trust_roots": roots, "nonce": "nonce-one"}
+        if SELF_ASSERTED:
+            body["accept_ak"] = "self-asserted"
+        for path, side in (("/offchain-verify", "internal"), ("/offchain/verify", "socket"), ("/offchain-verify", "internal")):
+            status, answer = self.post(body, path, side)
+            self.assertEqual(status, 200, answer)
+            self.assertTrue(answer["success"], answer.get("error"))
+            self.assertNotIn("error", answer)
+        status, answer = self.post({**body, "collaterals": doc, "golden_measurement": self.golden})
+        self.assertTrue(answer["success"], answer.get("error"))
+        status, answer = self.post({**body, "nonce": "another"})
+        self.assertEqual((status, answer["success"]), (200, False))
+        body.pop("trust_roots")
+        status, answer = self.post(body)
+        self.assertEqual((status, answer["success"]), (200, False))
+        self.assertIs(self.checks(answer)["platform.hardware_root"]["ok"], False)
+        self.assertEqual(self.agent.request("external", "POST", "/offchain-verify", body=b"{}")[0], 404)
+
+    def test_route_refusals(self):
+        doc = json.dumps(self.doc)
+        for body, status in ((b"[" * (4 << 20), 400), (b"", 400), (b"{", 400), ({}, 400), ({"collaterals": "{"}, 400),
+                             ({"collaterals": doc, "pollcy": 1}, 400), ({"collaterals": 5}, 400),
+                             ({"collaterals": doc, "golden_measurement": "{}"}, 400),
+                             ({"collaterals": doc, "at": "soon"}, 400), ({"collaterals": doc, "accept_ak": "yes"}, 400),
+                             ({"collaterals": doc, "accept_binding": "x"}, 400),
+                             ({"collaterals": doc, "nonce": "n" * 31}, 400)):
+            got, answer = self.post(body)
+            self.assertEqual(got, status, (str(body)[:80], answer))
+            self.assertGreater(len(answer["error"]), 10)
+
+    def test_route_too_long(self):
+        c = http.client.HTTPConnection("127.0.0.1", self.agent.port("internal"), timeout=30)
+        c.putrequest("POST", "/offchain-verify")
+        c.putheader("Content-Length", str((4 << 20) + 1))
+        c.endheaders()
+        self.assertEqual(c.getresponse().status, 413)
+        c.close()
+
+    def test_route_files(self):
+        path = os.path.join(self.shelf, "doc.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(self.doc, f)
+        os.symlink("/etc/passwd", os.path.join(self.shelf, "out"))
+        os.symlink("doc.json", os.path.join(self.shelf, "in.json"))
+        for name, status in ((path, 200), ("doc.json", 200), ("in.json", 200), ("out", 403), ("/etc/passwd", 400),
+                             ("../etc/agent.json", 403), ("none.json", 400), ("", 400)):
+            got, answer = self.post({"collaterals_path": name})
+            self.assertEqual(got, status, (name, answer))
+        self.assertEqual(self.post({"collaterals_path": path, "collaterals": "{}"})[0], 400)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
