@@ -1,6 +1,8 @@
 /* Commands that ask an agent: collaterals, golden. */
+#include "appraisal/appraise.h"
 #include "cli/check_document.h"
 #include "cli/commands.h"
+#include "cli/material.h"
 #include "cli/target.h"
 
 #include "base/auto.h"
@@ -11,6 +13,7 @@
 #include <ctype.h>
 #include <openssl/rand.h>
 #include <string.h>
+#include <time.h>
 
 #define ANSWER_MAX  (32u << 20)
 #define DEADLINE_MS 60000 /* a fresh Azure report takes up to 10 s, a TDX quote some seconds */
@@ -21,7 +24,8 @@
 struct call {
     const struct command *command;
     const char *url, *nonce, *file, *bank, *pin, *pcrs;
-    bool fresh, insecure, all;
+    const char *roots, *certs, *accept_tcb; /* for judging whose key the connection has */
+    bool fresh, insecure, all, self_asserted;
     struct target target;
     char nonce_text[NONCE_MAX + 1];
     char peer_pin[65]; /* the key that the collaterals were checked against */
@@ -130,16 +134,65 @@ static int check(struct call *c, const struct http_response *r)
                    "round this check)"
                  : "the document is not an answer to this question",
             &err);
-    buf_printf(&left, "%shardware signature and origin of the AK (run cvm-cli verify)", left.n ? ", " : "");
+    if (!peer)
+        buf_printf(&left, "%shardware signature and origin of the AK (run cvm-cli verify)",
+                   left.n ? ", " : "");
     AUTO(free_str) char *yes = buf_take_str(&checked);
     AUTO(free_str) char *rest = buf_take_str(&left);
     if (c->pin)
         note(c, "checked", "the peer's TLS key is the pinned one");
     if (yes && *yes)
         note(c, "checked", yes);
-    note(c, "not checked", rest);
+    if (rest && *rest)
+        note(c, "not checked", rest);
     if (!c->target.tls && !c->target.loopback)
         note(c, "plain http", "nothing says who answered");
+    return 0;
+}
+
+/* Whose key the connection has is what the hardware says, not what the document says of itself: on https
+ * without a pin the whole document is judged, offline, with this connection's key. */
+static int judge_peer(struct call *c, const struct http_response *r)
+{
+    AUTO(verify_trust_done) struct verify_trust trust = { 0 };
+    AUTO(material_done) struct material material = { 0 };
+    AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
+    AUTO(free_u8) uint8_t *roots = NULL;
+    struct err err = { 0 };
+    size_t roots_n = 0;
+    int rc = 0;
+    struct appraise_request request = { .collaterals = buf_bytes(&r->body),
+                                        .verify = { .trust = &trust,
+                                                    .material = &material.view,
+                                                    .at = time(NULL),
+                                                    .nonce = bytes_str(c->nonce_text),
+                                                    .accept_tcb = TDX_ACCEPT_DEFAULT,
+                                                    .accept_self_asserted_ak = c->self_asserted,
+                                                    .peer_spki_sha256 = r->peer_spki_sha256,
+                                                    .peer_spki_sha384 = r->peer_spki_sha384 } };
+    if (c->accept_tcb && tdx_accept_parse(c->accept_tcb, &request.verify.accept_tcb, &err) < 0)
+        return fail_err(STATUS_USAGE, "--accept-tcb", "not a list of TCB statuses", &err);
+    if (trust_load(&trust, &err) < 0)
+        return fail_err(STATUS_ENVIRONMENT, "built-in roots", "cannot verify", &err);
+    if (c->roots && (rc = read_input(c->roots, 1u << 20, &roots, &roots_n)))
+        return rc;
+    if (c->roots && verify_trust_add_extra(&trust, bytes_of(roots, roots_n), &err) < 0)
+        return fail_err(STATUS_INPUT, c->roots, "not a bundle of roots", &err);
+    if (c->certs && (rc = material_read(c->certs, &trust, &material)))
+        return rc;
+    if (appraise(&request, &appraisal, &err) < 0)
+        return fail_err(status_of(&err), c->target.base, "the document cannot be judged", &err);
+    const struct check *failed = checks_first_failed(&appraisal.result->checks);
+    char why[CHECK_NAME_MAX + CHECK_DETAIL_MAX + 4];
+    snprintf(why, sizeof(why), "%s: %s", failed ? failed->name : "verdict",
+             failed ? failed->detail : "not verified");
+    if (failed || !verify_success(appraisal.result))
+        return fail(STATUS_NO, c->target.base,
+                    "the evidence does not vouch for this connection (--pin SHA256 or --insecure go round "
+                    "this check)",
+                    why);
+    note(c, "verified",
+         "hardware evidence, its binding to this question, and this connection's TLS key in it");
     return 0;
 }
 
@@ -167,6 +220,8 @@ static int fetch_collaterals(struct call *c, struct http_response *out)
         return 0;
     }
     rc = check(c, out);
+    if (!rc && c->target.tls && !c->pin)
+        rc = judge_peer(c, out);
     if (rc) {
         http_response_done(out);
         return rc;
@@ -175,13 +230,25 @@ static int fetch_collaterals(struct call *c, struct http_response *out)
     return 0;
 }
 
+/* How the peer is judged on https. */
+#define JUDGE_OPTIONS(c)                                                                                     \
+    { "trust-emulator", OPTION_TEXT, &(c).roots }, { "certs", OPTION_TEXT, &(c).certs },                     \
+        { "accept-tcb", OPTION_TEXT, &(c).accept_tcb },                                                      \
+    {                                                                                                        \
+        "accept-self-asserted-ak", OPTION_FLAG, &(c).self_asserted                                           \
+    }
+
 static int run_collaterals(int argc, char **argv)
 {
     struct call c = { .command = &command_collaterals };
     const struct option_row rows[] = {
-        { "nonce", OPTION_TEXT, &c.nonce }, { "o", OPTION_TEXT, &c.file },
-        { "bank", OPTION_TEXT, &c.bank },   { "fresh", OPTION_FLAG, &c.fresh },
-        { "pin", OPTION_TEXT, &c.pin },     { "insecure", OPTION_FLAG, &c.insecure },
+        { "nonce", OPTION_TEXT, &c.nonce },
+        { "o", OPTION_TEXT, &c.file },
+        { "bank", OPTION_TEXT, &c.bank },
+        { "fresh", OPTION_FLAG, &c.fresh },
+        { "pin", OPTION_TEXT, &c.pin },
+        { "insecure", OPTION_FLAG, &c.insecure },
+        JUDGE_OPTIONS(c),
     };
     AUTO(http_response_done) struct http_response r = { 0 };
     int rc = options_parse(c.command, argc, argv, rows, ARRAY_SIZE(rows), &c.url, 1, 1);
@@ -207,6 +274,7 @@ static int run_golden(int argc, char **argv)
         { "pcrs", OPTION_TEXT, &c.pcrs },
         { "pin", OPTION_TEXT, &c.pin },
         { "insecure", OPTION_FLAG, &c.insecure },
+        JUDGE_OPTIONS(c),
     };
     AUTO(http_response_done) struct http_response collaterals = { 0 }, r = { 0 };
     char path[256];
@@ -237,28 +305,31 @@ static int run_golden(int argc, char **argv)
 
 #define TLS_HELP                                                                                             \
     "  --pin SHA256  the peer's key must be this one (SHA-256 of its SubjectPublicKeyInfo, 64 hex digits)\n" \
-    "  --insecure    takes any key and checks nothing\n"
+    "  --insecure    takes any key and checks nothing\n"                                                     \
+    "  --trust-emulator ROOTS.pem, --certs DIR, --accept-tcb S,..., --accept-self-asserted-ak  as for "      \
+    "verify\n"
 
 const struct command command_collaterals = {
     "collaterals",
-    "URL [--nonce auto|TEXT] [-o FILE] [--bank B] [--fresh] [--pin SHA256] [--insecure]",
+    "URL [--nonce auto|TEXT] [-o FILE] [--bank B] [--fresh] [--pin SHA256] [--insecure] [--trust-emulator "
+    "ROOTS.pem]",
     "Fetches a collaterals document from an agent",
-    ADDRESS_HELP
-    "  --nonce TEXT  1 to 30 bytes; auto (the default) makes 15 random bytes, as 30 hex digits\n"
-    "  -o FILE       writes FILE, whole or not at all, instead of standard output\n"
-    "  --bank B      quotes this PCR bank (sha256, sha384)\n"
-    "  --fresh       on Azure: a new hardware report for this nonce\n" TLS_HELP "\n"
-    "Checked at once: nonce and magic, the TPM quote under the document's own AK, and on https that the TLS\n"
-    "key of the connection is in the document and in the journal that replays to the quoted PCR 14. Whose "
-    "TPM\n"
-    "and TEE that is must be verified from the document; standard error says what was not checked.\n"
-    "Exit status 1: a check says no; nothing is written then.\n",
+    ADDRESS_HELP "  --nonce TEXT  1 to 30 bytes; auto (the default) makes 15 random bytes, as 30 hex digits\n"
+                 "  -o FILE       writes FILE, whole or not at all, instead of standard output\n"
+                 "  --bank B      quotes this PCR bank (sha256, sha384)\n"
+                 "  --fresh       on Azure: a new hardware report for this nonce\n" TLS_HELP "\n"
+                 "On https without --pin the whole document is verified, offline, with the key of the "
+                 "connection: whoever answers\n"
+                 "must be the machine of the evidence. Else nonce and magic and the TPM quote under the "
+                 "document's own AK are\n"
+                 "checked, and standard error says what was not.\n"
+                 "Exit status 1: a check says no; nothing is written then.\n",
     run_collaterals,
 };
 
 const struct command command_golden = {
     "golden",
-    "URL [-o FILE] [--all] [--pcrs 0,4,9] [--pin SHA256] [--insecure]",
+    "URL [-o FILE] [--all] [--pcrs 0,4,9] [--pin SHA256] [--insecure] [--trust-emulator ROOTS.pem]",
     "Fetches the golden measurement of a machine from its agent",
     ADDRESS_HELP "  -o FILE       writes FILE, whole or not at all, instead of standard output\n"
                  "  --all         pins PCRs 1, 5, 6 and 10 as well\n"

@@ -200,8 +200,12 @@ class Checks(unittest.TestCase):
             self.asked = served.server.asked
         return done
 
+    PIN = ("--pin", hashlib.sha256(spki(TLS_KEY)).hexdigest())
+
     def good(self, *args, **how):
-        done = self.ask(*args, **how)
+        """Over https with the key pinned: made documents have no hardware behind them."""
+        pin = self.PIN if how.get("tls", True) and "--pin" not in args else ()
+        done = self.ask(*args, *pin, **how)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stderr.decode(), "not checked: .*hardware signature")
         return json.loads(done.stdout)
@@ -220,9 +224,14 @@ class Checks(unittest.TestCase):
         self.good(scheme="rsapss", sign_hash="sha384")
         self.good(tls=False, magic=b"Internal/collaterals")
         self.good(tls=False, magic=b"Workload/collaterals", service="web")
+        for word in ("TPM quote", "AK attributes", "nonce"):
+            self.assertIn(word, self.ask(*self.PIN).stderr.decode())
+
+    def test_a_key_that_no_hardware_vouches_for(self):
         done = self.ask()
-        for word in ("TPM quote", "AK attributes", "TLS key", "PCR 14"):
-            self.assertIn(word, done.stderr.decode().splitlines()[0])
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn("does not vouch for this connection", done.stderr.decode())
+        self.assertIn("platform.hardware_root", done.stderr.decode())
 
     def test_the_nonce(self):
         self.assertEqual(self.good("--nonce", "1234")["nonce"], b64(b"1234"))
@@ -278,9 +287,8 @@ class Checks(unittest.TestCase):
         self.assertIn("not checked: --insecure", done.stderr.decode())
 
     def test_golden(self):
-        done = self.ask(command="golden")
+        done = self.ask(*self.PIN, command="golden")
         self.assertEqual(json.loads(done.stdout), {"golden_measurement": {"version": 1}})
-        self.assertEqual(len(self.asked), 2)
         done = self.ask("--all", "--pcrs", "0,4", command="golden", tls=False)
         self.assertEqual(self.asked, ["/golden-measurement?all=1&pcrs=0,4"])
         self.refused("does not replay", command="golden", pcr14=bytes(32))
@@ -297,13 +305,13 @@ class Checks(unittest.TestCase):
     def test_files_and_sockets(self):
         with tempfile.TemporaryDirectory() as folder:
             out = os.path.join(folder, "doc.json")
-            self.assertEqual(self.ask("-o", out).stdout, b"")
+            self.assertEqual(self.ask("-o", out, *self.PIN).stdout, b"")
             with open(out, encoding="utf-8") as f:
                 before = f.read()
             self.assertEqual(self.ask("-o", out, pcr14=bytes(32)).returncode, 1)
             with open(out, encoding="utf-8") as f:
                 self.assertEqual(f.read(), before)
-            self.assertEqual(self.ask("-o", folder + "/none/x").returncode, 4)
+            self.assertEqual(self.ask("-o", folder + "/none/x", *self.PIN).returncode, 4)
             self.assertEqual(os.listdir(folder), ["doc.json"])
             path = os.path.join(folder, "agent.sock")
             with Served(answering(magic=b"Internal/collaterals"), tls=False, path=path) as served:
@@ -316,12 +324,19 @@ class WithAgent(unittest.TestCase):
         with tempfile.TemporaryDirectory() as state, Agent(AGENT, state, ["--emulate", "snp-vtpm"]) as agent:
             outside = f"https://127.0.0.1:{agent.port('external')}"
             inside = f"127.0.0.1:{agent.port('internal')}"
+            roots = ("--trust-emulator", os.path.join(state, "emulator", "roots.pem"), "--accept-self-asserted-ak")
             for url in (outside, inside, "unix:" + agent.socket_path):
-                done = run("collaterals", url, "--nonce", "4711")
+                done = run("collaterals", url, "--nonce", "4711", *roots)
                 self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(b"verified" in done.stderr, url == outside)
                 shown = subprocess.run([CLI, "inspect", "-"], input=done.stdout, capture_output=True, check=True)
                 self.assertEqual(json.loads(shown.stdout)["nonce_text"], "4711")
-                self.assertIn("golden_measurement", json.loads(run("golden", url).stdout))
+                self.assertIn("golden_measurement", json.loads(run("golden", url, *roots).stdout))
+            done = run("collaterals", outside)
+            self.assertEqual((done.returncode, done.stdout), (1, b""))
+            self.assertIn(b"does not vouch for this connection", done.stderr)
+            self.assertEqual(run("golden", outside).returncode, 1)
+            self.assertEqual(run("golden", outside, "--insecure").returncode, 0)
 
 
 if __name__ == "__main__":
