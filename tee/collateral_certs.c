@@ -124,8 +124,9 @@ static int attempt_vek(struct collateral_service *c, const void *what, void *out
                        struct err *err)
 {
     (void)out;
-    return vek_fetch_now(c->veks, *(const struct bytes *)what, c->source.thim_url != NULL, retry_after_s,
-                         err);
+    int rc =
+        vek_fetch_now(c->veks, *(const struct bytes *)what, c->source.thim_url != NULL, retry_after_s, err);
+    return rc < 0 ? service_failed(err) : 0;
 }
 
 /* Without the network. */
@@ -172,9 +173,8 @@ static int attempt_ak(struct collateral_service *c, const void *what, void *out,
                       struct err *err)
 {
     (void)out;
-    return ak_chain_fetch_now(c->veks, *(const struct bytes *)what, retry_after_s, err) < 0
-               ? service_failed(err)
-               : 0;
+    int rc = ak_chain_fetch_now(c->veks, *(const struct bytes *)what, retry_after_s, err);
+    return rc < 0 ? service_failed(err) : 0;
 }
 
 int collateral_ak_chain(struct collateral_service *c, struct bytes leaf, struct ak_chain *out,
