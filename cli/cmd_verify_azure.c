@@ -68,7 +68,9 @@ static int read_td_quote(struct work *w, struct tdx_collateral **collateral)
         if (rc)
             return rc;
     }
-    return args->collateral ? collateral_read(args->collateral, collateral) : 0;
+    return args->collateral
+               ? collateral_read_for(args->collateral, bytes_of(w->td_quote, w->td_quote_n), collateral)
+               : 0;
 }
 
 static int judge_tdx(struct work *w)

@@ -103,7 +103,7 @@ static int run(int argc, char **argv)
     if (rc)
         return rc == STATUS_HELP ? 0 : rc;
     if ((rc = read_options(&args, at, accept)) || (rc = read_input(args.quote, QUOTE_FILE_MAX, &quote, &n))
-        || (args.collateral && (rc = collateral_read(args.collateral, &collateral))))
+        || (args.collateral && (rc = collateral_read_for(args.collateral, bytes_of(quote, n), &collateral))))
         return rc;
     return judge(&args, bytes_of(quote, n), collateral);
 }
@@ -118,7 +118,8 @@ const struct command command_verify_tdx = {
     "                      tcb_info_issuer_chain, qe_identity, qe_identity_signature,\n"
     "                      qe_identity_issuer_chain, pck_crl, pck_crl_issuer_chain, root_ca_crl), or a\n"
     "                      folder of PCS files: tcb_info.json, tcb_signing_chain.pem, qe_identity.json,\n"
-    "                      pck_crl.der, pck_crl_issuer_chain.pem, root_ca_crl.der. Without collateral\n"
+    "                      pck_crl.der, pck_crl_issuer_chain.pem, root_ca_crl.der; or the folder that\n"
+    "                      collateral preload fills. Without collateral\n"
     "                      revocation and TCB status are unknown, and the quote is refused\n"
     "  --at TIME           the clock, as 2025-01-31T12:00:00Z; else now\n"
     "  --accept-tcb S,...  TCB statuses that are good enough, in Intel's names; UpToDate always is. Else\n"

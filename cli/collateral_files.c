@@ -3,6 +3,8 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "tee/collateral.h"
+#include "tee/tdx_quote.h"
 
 #include <limits.h>
 #include <string.h>
@@ -71,4 +73,21 @@ int collateral_read(const char *path, struct tdx_collateral **out)
     if (tdx_collateral_parse(bytes_of(data, n), out, &err) < 0)
         return fail_err(status_of(&err), path, "not TDX collateral", &err);
     return 0;
+}
+
+int collateral_read_for(const char *path, struct bytes quote, struct tdx_collateral **out)
+{
+    char plain[PATH_MAX];
+    struct tdx_quote q;
+    struct stat st;
+    uint8_t fmspc[6];
+    enum collateral_ca ca;
+    struct err ignored = { 0 };
+    bool folder = strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    if (folder && path_set(plain, sizeof(plain), NULL, "%s/tcb_info.json", path) == 0 && stat(plain, &st) < 0
+        && tdx_quote_parse(quote, &q, &ignored) == 0
+        && collateral_of_pck(q.pck_chain, fmspc, &ca, &ignored) == 0
+        && collateral_dir_tdx(path, bytes_of(fmspc, sizeof(fmspc)), ca, out, &ignored) == 0)
+        return 0;
+    return collateral_read(path, out);
 }

@@ -12,4 +12,8 @@
  *  @return 0 with a new object in *out, or the exit status with the message printed */
 int collateral_read(const char *path, struct tdx_collateral **out);
 
+/** As collateral_read(), for a quote: a folder of `collateral preload` has more than one platform's files,
+ * and the quote's are picked out. */
+int collateral_read_for(const char *path, struct bytes quote, struct tdx_collateral **out);
+
 #endif

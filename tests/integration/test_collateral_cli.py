@@ -269,6 +269,9 @@ class Recorded(Case):
         late = self.checks(document, "--at", "2025-09-01T00:00:00Z", "--certs", self.dir, "--offline")
         self.assertIs(late["tdx.tcb_info_signature"], True)
         self.assertIs(late["tdx.collateral_dates"], False)
+        status, out, _ = run("verify-tdx", os.path.join(EVIDENCE, TDX, "quote.bin"), "--collateral", self.dir, "--at",
+                             TDX_AT, "--json")
+        self.assertEqual((status, json.loads(out)["tcb_status"]), (0, "UpToDate"))
         self.assertEqual(len(self.server.asked), asked)
 
     def test_verify_fetches_when_told(self):
