@@ -117,7 +117,7 @@ static int set_source(const struct arguments *a, struct origin *o)
         return fail(STATUS_USAGE, a->wait, "no time to wait", "seconds, at most 3600");
     if (a->at && (rc = verify_clock(a->at, &at)))
         return rc;
-    o->storage = buf_new(TRUST_ROWS * CERT_MAX);
+    o->storage = buf_new((size_t)TRUST_ROWS * CERT_MAX);
     if (trust_der(&o->storage, o->der, &err) < 0)
         return fail_err(STATUS_ENVIRONMENT, "collateral", "cannot load the built-in certificates", &err);
     o->pool = (struct chain_pool){ o->der, TRUST_ROWS };
@@ -188,7 +188,7 @@ static void fetch_all(struct collateral_service *c, struct preload *p)
 static int look_again(const struct origin *o, struct preload *p)
 {
     AUTO(collateral_drop) struct collateral_service *c = NULL;
-    AUTO(buf_done) struct buf text = buf_new(PRELOAD_MAX * 512);
+    AUTO(buf_done) struct buf text = buf_new((size_t)PRELOAD_MAX * 512);
     struct collateral_source source = o->source;
     struct err err = { 0 };
     char name[512];

@@ -204,7 +204,7 @@ static int fly(struct collateral_service *c, const char *name, collateral_attemp
     for (;;) {
         struct collateral_pending *p = find(c, name);
         if (p && p->running) {
-            if (wait_for_other(c, name, until + 2 * request_ms, err) < 0)
+            if (wait_for_other(c, name, until + 2ull * request_ms, err) < 0)
                 return -1;
             if (!find(c, name))
                 return COLLATERAL_BY_ANOTHER;

@@ -104,10 +104,12 @@ static const struct {
                                  .header = { "SGX-Enclave-Identity-Issuer-Chain" } },
     [COLLATERAL_PCK_CRL] = { .data = { "pck_crl-%1.der", "pck_crl.der" },
                              .chain = { "pck_crl-%1-chain.pem", "pck_crl_issuer_chain.pem" },
-                             .max = 2 * TDX_CRL_MAX, /* in hexadecimal */
+                             .max = (size_t)2 * TDX_CRL_MAX, /* in hexadecimal */
                              .url = url_pck_crl,
                              .header = { "SGX-PCK-CRL-Issuer-Chain" } },
-    [COLLATERAL_ROOT_CRL] = { .data = { "root_ca_crl.der" }, .max = 2 * TDX_CRL_MAX, .url = url_root_crl },
+    [COLLATERAL_ROOT_CRL] = { .data = { "root_ca_crl.der" },
+                              .max = (size_t)2 * TDX_CRL_MAX,
+                              .url = url_root_crl },
 };
 
 /* %1: key kind, FMSPC or CA; %2: product. */

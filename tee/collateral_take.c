@@ -246,8 +246,8 @@ int collateral_of_pck(struct bytes pck_chain, uint8_t fmspc[static 6], enum coll
                       struct err *err)
 {
     X509 *certs[TDX_CHAIN_MAX] = { 0 };
-    struct pck_cert pck;
-    enum collateral_ca found;
+    struct pck_cert pck = { 0 };
+    enum collateral_ca found = COLLATERAL_CA_PLATFORM;
     int n = x509_parse_chain(pck_chain, certs, TDX_CHAIN_MAX, err);
     if (n < 0)
         return -1;
