@@ -77,3 +77,7 @@ cvm_test(test_collateral_certs SOURCES integration/test_collateral_certs.c suppo
     LIBS PkgConfig::MHD Threads::Threads LABELS integration)
 cvm_script_test(test_verify_attestation /usr/bin/python3
     ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_attestation.py ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
+
+if(CVM_EMULATOR)
+    cvm_script_test(test_walk /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_walk.py ${CMAKE_BINARY_DIR}/bin)
+endif()
