@@ -2,19 +2,31 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
 
-struct journal {
-    struct measured_log *log;
-};
+#define RETRY_S 5 /* a TPM that did not answer at start is asked again this often */
 
 struct opening {
     char path[PATH_MAX];
     const char *boot_id;
     struct bytes tls_spki;
     struct measured_log *log;
+};
+
+struct journal {
+    _Atomic(struct measured_log *) log; /* NULL until it could be opened */
+    struct collector *collector;
+    struct opening opening;
+    pthread_t thread; /* tries again, if waiting */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool waiting, stop;
 };
 
 static void log_drop(struct measured_log **log)
@@ -38,37 +50,102 @@ static int open_log(struct tpm *tpm, void *arg, struct err *err)
     return 0;
 }
 
-int journal_open(struct collector *c, const char *state, struct bytes tls_spki, struct journal **out,
-                 struct err *err)
+static int try_open(struct journal *j, struct err *err)
 {
-    struct opening o = { .boot_id = collector_boot_id(c), .tls_spki = tls_spki };
-    struct journal *j = calloc(1, sizeof(*j));
-    if (!j)
-        return err_set(err, ERR_IO, ENOMEM, "no memory for the journal");
-    if (path_set(o.path, sizeof(o.path), err, "%s/journal.jsonl", state) < 0
-        || collector_with_tpm(c, open_log, &o, err) < 0) {
-        free(j);
+    if (collector_with_tpm(j->collector, open_log, &j->opening, err) < 0)
         return err_while(err, "open the journal");
-    }
-    j->log = o.log;
-    *out = j;
+    atomic_store(&j->log, j->opening.log);
     return 0;
 }
 
-const char *journal_verdict(const struct journal *j)
+/* True after RETRY_S, false when the journal is being closed. */
+static bool pause_or_stop(struct journal *j)
 {
-    return measured_log_verdict_text(j->log);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += RETRY_S;
+    pthread_mutex_lock(&j->lock);
+    while (!j->stop && pthread_cond_timedwait(&j->wake, &j->lock, &until) == 0)
+        ;
+    bool stop = j->stop;
+    pthread_mutex_unlock(&j->lock);
+    return !stop;
 }
 
-void journal_put(struct journal *j, struct buf *out)
+static void *retry(void *arg)
 {
-    measured_log_json(j->log, out);
+    struct journal *j = arg;
+    while (pause_or_stop(j)) {
+        struct err err = { 0 };
+        if (try_open(j, &err) == 0) {
+            log_event(LOG_LEVEL_INFO, "journal", "verdict", journal_verdict(j), NULL);
+            break;
+        }
+        if (err.kind != ERR_UNAVAILABLE) {
+            log_err(LOG_LEVEL_ERROR, "journal", &err);
+            break;
+        }
+    }
+    return NULL;
+}
+
+int journal_open(struct collector *c, const char *state, struct bytes tls_spki, struct journal **out,
+                 struct err *err)
+{
+    struct journal *j = calloc(1, sizeof(*j));
+    struct err why = { 0 };
+    if (!j)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the journal");
+    j->collector = c;
+    j->opening = (struct opening){ .boot_id = collector_boot_id(c), .tls_spki = tls_spki };
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->wake, NULL);
+    int rc = path_set(j->opening.path, sizeof(j->opening.path), &why, "%s/journal.jsonl", state);
+    rc = rc < 0 ? rc : try_open(j, &why);
+    if (rc < 0 && why.kind == ERR_UNAVAILABLE)
+        j->waiting = pthread_create(&j->thread, NULL, retry, j) == 0;
+    if (rc < 0 && !j->waiting)
+        journal_close(j);
+    else
+        *out = j;
+    if (rc < 0 && err)
+        *err = why;
+    return rc;
+}
+
+const char *journal_verdict(struct journal *j)
+{
+    struct measured_log *log = atomic_load(&j->log);
+    return log ? measured_log_verdict_text(log) : "not open yet: the TPM does not answer";
+}
+
+bool journal_put(struct journal *j, struct buf *out)
+{
+    struct measured_log *log = atomic_load(&j->log);
+    if (log)
+        measured_log_json(log, out);
+    return log != NULL;
+}
+
+void journal_stop(struct journal *j)
+{
+    if (!j || !j->waiting)
+        return;
+    pthread_mutex_lock(&j->lock);
+    j->stop = true;
+    pthread_cond_signal(&j->wake);
+    pthread_mutex_unlock(&j->lock);
+    pthread_join(j->thread, NULL);
+    j->waiting = false;
 }
 
 void journal_close(struct journal *j)
 {
     if (!j)
         return;
-    measured_log_close(j->log);
+    journal_stop(j);
+    measured_log_close(atomic_load(&j->log));
+    pthread_cond_destroy(&j->wake);
+    pthread_mutex_destroy(&j->lock);
     free(j);
 }

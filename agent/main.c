@@ -259,6 +259,7 @@ static void stop(struct agent *a)
     listeners_close(&a->listeners);
     if (a->server)
         server_drain(a->server, DRAIN_MS);
+    journal_stop(a->journal);
     collector_free(a->collector);
     verifier_free(a->verifier);
     server_free(a->server);

@@ -315,9 +315,8 @@ void server_collector_put(struct server *s)
 char *server_journal(struct server *s)
 {
     AUTO(buf_done) struct buf text = buf_new(JOURNAL_TEXT_MAX);
-    if (!s->journal)
+    if (!s->journal || !journal_put(s->journal, &text))
         return NULL;
-    journal_put(s->journal, &text);
     return buf_take_str(&text);
 }
 

@@ -109,7 +109,8 @@ static void put_log(const char *key, const struct boot_log *log, struct buf *out
         put_ready_b64(out, key, &log->b64);
 }
 
-static void put_missing(const struct collector *c, const struct evidence *e, struct buf *out)
+static void put_missing(const struct collector *c, const struct evidence *e,
+                        const struct document_extras *extras, struct buf *out)
 {
     put_raw(out, "missing", "{");
     for (size_t i = 0; i < e->missing_n; i++)
@@ -118,6 +119,8 @@ static void put_missing(const struct collector *c, const struct evidence *e, str
         put_text(out, "boot_log_tpm", c->log_tpm.why);
     if (c->log_ccel.why[0])
         put_text(out, "boot_log_ccel", c->log_ccel.why);
+    if (!extras->journal_log)
+        put_text(out, "journal_log", "the journal is not open: the agent's log says why");
     if (!c->shape->tpm)
         put_text(out, "tpm", "this platform shape has no TPM");
     if (c->shape->tee == TEE_NONE)
@@ -147,7 +150,7 @@ int evidence_document(const struct collector *c, const struct evidence *e,
     put_raw(out, "journal_log", extras->journal_log);
     if (extras->tls_spki_sha256)
         put_text(out, "tls_spki_sha256", extras->tls_spki_sha256);
-    put_missing(c, e, out);
+    put_missing(c, e, extras, out);
     buf_u8(out, '}');
     return buf_check(out, "collaterals document", err);
 }

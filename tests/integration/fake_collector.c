@@ -146,7 +146,10 @@ static int without_tpm(void *arg, struct err *err)
 int collector_with_tpm(struct collector *c, int (*fn)(struct tpm *tpm, void *arg, struct err *err), void *arg,
                        struct err *err)
 {
+    static atomic_uint calls; /* the first CVM_FAKE_TPM_DEAD of them find no TPM */
     struct with_tpm w = { fn, arg };
+    if (atomic_fetch_add(&calls, 1) < number("CVM_FAKE_TPM_DEAD", 0))
+        return err_set(err, ERR_UNAVAILABLE, 0, "the TPM does not answer");
     return worker_call(c->worker, without_tpm, &w, err);
 }
 

@@ -24,6 +24,20 @@ def error_of(answer):
     return body["error"]
 
 
+class LateJournal(unittest.TestCase):
+    def test_a_tpm_that_answers_late(self):
+        with Agent(BINARY, env={"CVM_FAKE_TPM_DEAD": "1"}) as agent:
+            self.assertIsNone(json.loads(agent.get("/collaterals/1")[2])["journal_log"])
+            for _ in range(80):
+                log = json.loads(agent.get("/collaterals/1")[2])["journal_log"]
+                if log:
+                    break
+                time.sleep(0.1)
+            self.assertEqual(log[0]["type"], "tls-key")
+        with Agent(BINARY, env={"CVM_FAKE_TPM_DEAD": "1000000"}):
+            pass  # stops while it waits
+
+
 class Routes(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
