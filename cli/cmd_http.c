@@ -178,7 +178,10 @@ static int judge_peer(struct call *c, const struct http_response *r)
         return rc;
     if (c->roots && verify_trust_add_extra(&trust, bytes_of(roots, roots_n), &err) < 0)
         return fail_err(STATUS_INPUT, c->roots, "not a bundle of roots", &err);
-    if (c->certs && (rc = material_read(c->certs, &trust, &material)))
+    const struct material_request kept = { .folder = c->certs, .at = request.verify.at, .trust = &trust };
+    if (c->certs
+        && ((rc = material_read(c->certs, &trust, &material))
+            || (rc = material_add_for_document(&kept, buf_bytes(&r->body), &material))))
         return rc;
     if (appraise(&request, &appraisal, &err) < 0)
         return fail_err(status_of(&err), c->target.base, "the document cannot be judged", &err);

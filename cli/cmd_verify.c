@@ -88,7 +88,7 @@ static int load_material(const struct arguments *args, const struct input *in,
     if (args->certs && (rc = material_read(args->certs, trust, out)))
         return rc;
     return args->certs || args->fetch
-               ? material_add_kept(&request, bytes_of(in->document, in->document_n), out)
+               ? material_add_for_document(&request, bytes_of(in->document, in->document_n), out)
                : 0;
 }
 

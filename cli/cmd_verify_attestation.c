@@ -35,6 +35,23 @@ static int print(const struct arguments *args, const struct checks *checks,
     return verify_print(&answer, args->json);
 }
 
+static int load_material(const struct arguments *args, const struct attestation *a,
+                         const struct verify_trust *trust, struct material *out)
+{
+    const struct material_request kept = { .folder = args->certs, .at = args->options.at, .trust = trust };
+    const struct material_evidence evidence = {
+        .tee = a->snp_report.n  ? TEE_SEV_SNP
+               : a->tdx_quote.n ? TEE_TDX
+                                : TEE_NONE,
+        .tee_report = buf_bytes(a->snp_report.n ? &a->snp_report : &a->tdx_quote),
+        .vek_cert = a->vcek_cert.n ? a->vcek_cert : a->vlek_cert,
+        .ak_cert = a->ak_cert,
+        .has_ak_chain = a->intermediate_count != 0,
+    };
+    int rc = material_read(args->certs, trust, out);
+    return rc ? rc : material_add_kept(&kept, &evidence, out);
+}
+
 static int judge(struct arguments *args, struct bytes data)
 {
     AUTO(verify_trust_done) struct verify_trust trust = { 0 };
@@ -56,7 +73,7 @@ static int judge(struct arguments *args, struct bytes data)
         return rc;
     if (args->roots && verify_trust_add_extra(&trust, bytes_of(roots, roots_n), &err) < 0)
         return fail_err(STATUS_INPUT, args->roots, "not a bundle of roots", &err);
-    if (args->certs && (rc = material_read(args->certs, &trust, &material)))
+    if (args->certs && (rc = load_material(args, &attestation, &trust, &material)))
         return rc;
     args->options.trust = &trust;
     args->options.material = &material.view;

@@ -27,11 +27,24 @@ struct material_request {
     const char *kds_url, *pcs_url; /* NULL: the vendors' own */
 };
 
-/** Adds what the document's evidence needs and does not bring along, as far as it can be had. Expired
- * material is added too: the verifier's checks of dates say so.
- *  @param document  JSON text; untrusted
+/** Evidence, as far as it says what it needs. */
+struct material_evidence {
+    enum tee_type tee;
+    struct bytes tee_report;           /* SNP report or TDX quote */
+    struct bytes vek_cert, ak_cert;    /* that come along; empty: none */
+    bool has_collateral, has_ak_chain; /* come along too */
+};
+
+/** Adds what evidence needs and does not bring along, as far as it can be had. Expired material is added too:
+ * the verifier's checks of dates say so.
  *  @return 0, or the exit status with the message printed */
-int material_add_kept(const struct material_request *request, struct bytes document, struct material *out);
+int material_add_kept(const struct material_request *request, const struct material_evidence *evidence,
+                      struct material *out);
+
+/** As material_add_kept(), for a collaterals document. One that does not parse needs nothing.
+ *  @param document  JSON text; untrusted */
+int material_add_for_document(const struct material_request *request, struct bytes document,
+                              struct material *out);
 
 /** For AUTO(material_done) struct material m = { 0 }. */
 void material_done(struct material *m);

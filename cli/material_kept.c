@@ -61,7 +61,7 @@ static int fill_trusted(const struct verify_trust *trust, struct trusted *out, s
 struct need {
     struct collateral_service *c;
     const struct verify_trust *trust;
-    const struct document *document;
+    const struct material_evidence *evidence;
     bool tell; /* what could not be fetched is worth a line */
     struct material *out;
 };
@@ -102,12 +102,12 @@ static void add_snp(const struct need *n)
 {
     AUTO(vek_certs_done) struct vek_certs certs = { 0 };
     struct err err = { 0 };
-    const struct document *d = n->document;
-    if (d->vek_cert.n) {
-        add_amd_crl(n, d->vek_cert);
+    const struct material_evidence *e = n->evidence;
+    if (e->vek_cert.n) {
+        add_amd_crl(n, e->vek_cert);
         return;
     }
-    if (collateral_vek(n->c, d->tee_report, &certs, &err) < 0) {
+    if (collateral_vek(n->c, e->tee_report, &certs, &err) < 0) {
         tell(n, "the VEK certificate", &err);
         return;
     }
@@ -138,7 +138,7 @@ static int add_tdx(const struct need *n, struct err *err)
     struct err why = { 0 };
     if (!t)
         return err_set(err, ERR_IO, 0, "out of memory");
-    if (n->document->collateral || tdx_quote_parse(n->document->tee_report, &quote, &why) < 0
+    if (n->evidence->has_collateral || tdx_quote_parse(n->evidence->tee_report, &quote, &why) < 0
         || collateral_of_pck(quote.pck_chain, fmspc, &ca, &why) < 0)
         return 0; /* nothing to ask for, or nothing to ask with: the verifier says what is wrong */
     if (collateral_tdx(n->c, bytes_of(fmspc, sizeof(fmspc)), ca, t, &why) < 0) {
@@ -162,9 +162,9 @@ static void add_ak(const struct need *n)
 {
     AUTO(ak_chain_done) struct ak_chain chain = { 0 };
     struct err err = { 0 };
-    if (!n->document->ak_cert.n || n->document->ak_cert_chain.n)
+    if (!n->evidence->ak_cert.n || n->evidence->has_ak_chain)
         return;
-    if (collateral_ak_chain(n->c, n->document->ak_cert, &chain, &err) < 0) {
+    if (collateral_ak_chain(n->c, n->evidence->ak_cert, &chain, &err) < 0) {
         tell(n, "the issuers of the AK certificate", &err);
         return;
     }
@@ -172,15 +172,13 @@ static void add_ak(const struct need *n)
         add_der(n->out, buf_bytes(&chain.cert[i]));
 }
 
-int material_add_kept(const struct material_request *request, struct bytes document, struct material *out)
+int material_add_kept(const struct material_request *request, const struct material_evidence *evidence,
+                      struct material *out)
 {
     AUTO(collateral_drop) struct collateral_service *c = NULL;
     AUTO(trusted_done) struct trusted trusted = { 0 };
-    AUTO(document_done) struct document d = { 0 };
     const char *where = request->folder ? request->folder : "collateral";
     struct err err = { 0 };
-    if (document_parse(document, &d, &err) < 0)
-        return 0; /* the verifier says so */
     if (fill_trusted(request->trust, &trusted, &err) < 0)
         return fail_err(STATUS_ENVIRONMENT, where, "cannot use the roots", &err);
     const struct collateral_source source = { .dir = request->folder,
@@ -193,12 +191,28 @@ int material_add_kept(const struct material_request *request, struct bytes docum
                                               .pool = &trusted.pool };
     if (collateral_new(&source, &c, &err) < 0)
         return fail_err(err.kind == ERR_INPUT ? STATUS_USAGE : STATUS_INPUT, where, "cannot be used", &err);
-    const struct need n = { c, request->trust, &d, request->fetch, out };
-    if (d.tee == TEE_SEV_SNP)
+    const struct need n = { c, request->trust, evidence, request->fetch, out };
+    if (evidence->tee == TEE_SEV_SNP)
         add_snp(&n);
-    if (d.tee == TEE_TDX && add_tdx(&n, &err) < 0)
+    if (evidence->tee == TEE_TDX && add_tdx(&n, &err) < 0)
         return fail_err(status_of(&err), where, "cannot use the collateral", &err);
     add_ak(&n);
     out->view = (struct verify_material){ out->certs.list, out->certs.n, out->crl, out->tdx };
     return 0;
+}
+
+int material_add_for_document(const struct material_request *request, struct bytes document,
+                              struct material *out)
+{
+    AUTO(document_done) struct document d = { 0 };
+    struct err ignored = { 0 };
+    if (document_parse(document, &d, &ignored) < 0)
+        return 0; /* the verifier says so */
+    const struct material_evidence evidence = { .tee = d.tee,
+                                                .tee_report = d.tee_report,
+                                                .vek_cert = d.vek_cert,
+                                                .ak_cert = d.ak_cert,
+                                                .has_collateral = d.collateral != NULL,
+                                                .has_ak_chain = d.ak_cert_chain.n != 0 };
+    return material_add_kept(request, &evidence, out);
 }
