@@ -30,18 +30,44 @@ struct verify_job {
 
 /* ---- one verification ---- */
 
+static void free_trust(void *trust)
+{
+    verify_trust_done(trust);
+    free(trust);
+}
+
+/* The built-in roots and those of a request; asked for again and again where machines are emulated. */
+static int hold_given(struct verifier *v, const char *roots, struct verify_held *out, struct err *err)
+{
+    static const char kind[] = "trust";
+    const struct bytes parts[] = { bytes_of(kind, sizeof(kind)), bytes_str(roots) };
+    struct digest key;
+    if (digest_parts(ALG_SHA256, parts, ARRAY_SIZE(parts), &key, err) < 0)
+        return -1;
+    if (verify_cache_get(v->cache, key.b, out))
+        return 0;
+    struct verify_trust *trust = calloc(1, sizeof(*trust));
+    if (!trust)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for roots");
+    if (trust_load(trust, err) < 0 || verify_trust_add_extra(trust, bytes_str(roots), err) < 0) {
+        free_trust(trust);
+        return err_while(err, "trust_roots");
+    }
+    verify_cache_add(v->cache, key.b, trust, free_trust, out);
+    return 0;
+}
+
 static int judge(struct verify_job *j, struct verify_body *body, struct err *err)
 {
-    AUTO(verify_trust_done) struct verify_trust given = { 0 };
+    AUTO(verify_held_done) struct verify_held given = { NULL, NULL, NULL, NULL };
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
     struct verify_options *o = &body->request.verify;
     o->trust = &j->verifier->trust;
     o->cache = j->verifier->cache;
     if (body->trust_roots) {
-        if (trust_load(&given, err) < 0
-            || verify_trust_add_extra(&given, bytes_str(body->trust_roots), err) < 0)
-            return err_while(err, "trust_roots");
-        o->trust = &given;
+        if (hold_given(j->verifier, body->trust_roots, &given, err) < 0)
+            return -1;
+        o->trust = given.object;
     }
     if (appraise(&body->request, &appraisal, err) < 0)
         return -1;

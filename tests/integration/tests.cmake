@@ -81,3 +81,5 @@ cvm_script_test(test_verify_attestation /usr/bin/python3
 if(CVM_EMULATOR)
     cvm_script_test(test_walk /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_walk.py ${CMAKE_BINARY_DIR}/bin)
 endif()
+cvm_script_test(test_verify_route /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_route.py
+    ${CMAKE_BINARY_DIR}/bin/agent_over_fake ${CMAKE_SOURCE_DIR}/tests/data/collaterals)
