@@ -111,9 +111,11 @@ void collateral_remember(struct collateral_cache *cache, const char *name, const
 bool collateral_read_file(const struct collateral_cache *cache, const char *file, size_t max, struct buf *out)
 {
     char path[PATH_MAX];
+    struct stat st;
     AUTO(free_u8) uint8_t *p = NULL;
     size_t n = 0;
     if (!cache->dir[0] || path_set(path, sizeof(path), NULL, "%s/%s", cache->dir, file) < 0
+        || stat(path, &st) < 0 || !S_ISREG(st.st_mode) /* opening anything else may block */
         || file_read(path, max, &p, &n, NULL) < 0)
         return false;
     *out = buf_new(max);

@@ -33,3 +33,4 @@ cvm_test(test_ak_verify SOURCES unit/test_ak_verify.c support/made_certs.c DEPEN
 cvm_test(test_azure_verify SOURCES unit/test_azure_verify.c support/made_certs.c DEPENDS tee LABELS unit)
 cvm_test(test_verify_document SOURCES unit/test_verify_document.c DEPENDS evidence LABELS unit)
 cvm_test(test_verify_cache SOURCES unit/test_verify_cache.c DEPENDS evidence LIBS Threads::Threads LABELS unit)
+cvm_test(test_collateral_take SOURCES unit/test_collateral_take.c DEPENDS tee policy LABELS unit)
