@@ -8,18 +8,69 @@
 
 #define LOOK_MS 250 /* how often a wait looks at the caller's cancel flag */
 
+static bool cancelled(const struct collateral_service *c)
+{
+    return c->source.cancel && atomic_load(c->source.cancel);
+}
+
+/* Scheme, name and port of a URL. */
+static bool host_of(const char *url, char out[static COLLATERAL_HOST_MAX])
+{
+    const char *name = strstr(url, "://");
+    size_t n = name ? (size_t)(name + 3 - url) + strcspn(name + 3, "/?") : 0;
+    if (n == 0 || n >= COLLATERAL_HOST_MAX)
+        return false;
+    memcpy(out, url, n);
+    out[n] = '\0';
+    return true;
+}
+
+/* A dozen items that wait for the same dead server one after the other are a minute lost. */
+static bool is_unreachable(struct collateral_service *c, const char *host, struct err *err)
+{
+    bool found = false;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < COLLATERAL_HOSTS && !found; i++) {
+        found = !strcmp(c->host[i].name, host) && clock_ms() < c->host[i].until;
+        if (found)
+            *err = c->host[i].last;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return found;
+}
+
+static void note_unreachable(struct collateral_service *c, const char *host, const struct err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    struct collateral_host *h = &c->host[c->host_next];
+    c->host_next = (c->host_next + 1) % COLLATERAL_HOSTS;
+    *h = (struct collateral_host){ .until = clock_ms() + COLLATERAL_HOST_MS, .last = *err };
+    memcpy(h->name, host, strlen(host) + 1);
+    pthread_mutex_unlock(&c->lock);
+}
+
 int collateral_perform(void *ctx, const struct http_request *request, struct http_response *out,
                        struct err *err)
 {
-    const struct collateral_service *c = ctx;
+    struct collateral_service *c = ctx;
     struct http_request own = *request;
+    struct err why = { 0 };
+    char host[COLLATERAL_HOST_MAX];
     if (c->source.offline || !c->source.http.perform)
         return err_set(err, ERR_NOT_FOUND, 0, "offline: %.100s is not asked", request->url);
+    bool named = host_of(request->url, host);
+    if (named && is_unreachable(c, host, err))
+        return -1;
     own.deadline_ms = c->source.request_ms ? c->source.request_ms : COLLATERAL_REQUEST_MS;
     own.insecure = own.insecure || c->source.insecure;
     if (c->source.cancel)
         own.cancel = c->source.cancel;
-    return http_perform(&c->source.http, &own, out, err);
+    if (http_perform(&c->source.http, &own, out, &why) == 0)
+        return 0;
+    if (named && why.kind == ERR_UNAVAILABLE && !cancelled(c))
+        note_unreachable(c, host, &why);
+    *err = why;
+    return -1;
 }
 
 /* ---- one item ---- */
@@ -125,11 +176,6 @@ static struct collateral_pending *find_or_make(struct collateral_service *c, con
         p = slot;
     }
     return p;
-}
-
-static bool cancelled(const struct collateral_service *c)
-{
-    return c->source.cancel && atomic_load(c->source.cancel);
 }
 
 /* Until a change, a time of clock_ms(), or the next look at the cancel flag. */

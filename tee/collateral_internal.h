@@ -6,6 +6,9 @@
 #include "tee/vek_store.h"
 
 #define COLLATERAL_URL_MAX     512
+#define COLLATERAL_HOSTS       4
+#define COLLATERAL_HOST_MAX    128
+#define COLLATERAL_HOST_MS     5000 /* a server that gave no answer at all is left alone for all items */
 #define COLLATERAL_PENDING_MAX 32   /* things under way, or failed lately */
 #define COLLATERAL_LOOSE_MAX   64   /* certificates in files with names of a user's own */
 #define COLLATERAL_FILES_MAX   1024 /* files of a folder that are looked at for them */
@@ -20,6 +23,13 @@ struct collateral_pending {
     struct err last;
 };
 
+/** A server that could not be reached. */
+struct collateral_host {
+    char name[COLLATERAL_HOST_MAX]; /* "https://kdsintf.amd.com"; "": free */
+    uint64_t until;                 /* it is not tried again before, clock_ms() */
+    struct err last;
+};
+
 struct collateral_service {
     struct collateral_source source;
     char kds_url[COLLATERAL_URL_MAX], pcs_url[COLLATERAL_URL_MAX], root_crl_url[COLLATERAL_URL_MAX];
@@ -30,6 +40,8 @@ struct collateral_service {
     pthread_cond_t changed;
     struct collateral_pending pending[COLLATERAL_PENDING_MAX];
     size_t pending_next;
+    struct collateral_host host[COLLATERAL_HOSTS];
+    size_t host_next;
 };
 
 /** By the source's clock. */

@@ -492,6 +492,27 @@ static void other_answers_are_told(void **state)
     party_done(&p);
 }
 
+/* The items after the first do not wait for it again. */
+static void a_dead_server_costs_one_wait(void **state)
+{
+    (void)state;
+    struct party p;
+    struct collateral_tdx t = { 0 };
+    struct err err = { 0 };
+    party_new(&p, OLD, IN_2025);
+    for (size_t i = 0; i < RULES; i++)
+        p.rules[i].delay_ms = 1500;
+    p.source.request_ms = 500;
+    struct collateral_service *c = open_source(&p.source);
+    uint64_t begun = clock_ms();
+    assert_int_equal(collateral_tdx(c, bytes_of(platform, 6), COLLATERAL_CA_PLATFORM, &t, &err), -1);
+    assert_int_equal(err.kind, ERR_UNAVAILABLE);
+    assert_true(clock_ms() - begun < 1400);
+    assert_int_equal(atomic_load(&p.rules[RULE_QE].hits), 0);
+    collateral_free(c);
+    party_done(&p);
+}
+
 static void a_cancelled_wait_ends(void **state)
 {
     (void)state;
@@ -779,6 +800,7 @@ int main(void)
         cmocka_unit_test(wrong_chains_are_refused),
         cmocka_unit_test(wrong_crls_are_refused),
         cmocka_unit_test(other_answers_are_told),
+        cmocka_unit_test(a_dead_server_costs_one_wait),
         cmocka_unit_test(a_cancelled_wait_ends),
         cmocka_unit_test(what_has_expired_is_fetched_anew),
         cmocka_unit_test(what_has_expired_is_handed_out_only_on_demand),
