@@ -136,13 +136,6 @@ static double run_load(uint16_t port, double seconds, struct samples *all, unsig
 
 /* ---- the table ---- */
 
-static void row(const char *what, double value, const char *unit, double limit, bool at_most)
-{
-    bool met = at_most ? value <= limit : value >= limit;
-    printf("%-58s %10.2f %-5s  %s %.2f  %s\n", what, value, unit, at_most ? "<=" : ">=", limit,
-           met ? "met" : "MISSED");
-}
-
 static void bench_latency(const struct options *o, struct bare *bare, const char *folder)
 {
     struct agent_process agent;
@@ -162,7 +155,8 @@ static void bench_latency(const struct options *o, struct bare *bare, const char
     agent_stop(&agent);
     if (agent_start(&agent, o->agent, state, extra, &err) < 0)
         fatal("second start", &err);
-    row("cold start to the first /platform", (agent.answering_us - agent.started_us) / 1e3, "ms", 100, true);
+    stats_row("cold start to the first /platform", (agent.answering_us - agent.started_us) / 1e3, "ms", 100,
+              true);
     if (http_client_open(&client, agent.port, &err) < 0)
         fatal("client", &err);
     for (unsigned r = 0; r < o->rounds; r++) {
@@ -186,12 +180,12 @@ static void bench_latency(const struct options *o, struct bare *bare, const char
            samples_quantile(&raw, 0.99));
     printf("%-58s %10.2f us     p99 %.0f us, %zu bytes\n", "/collaterals, one client, median", http_median,
            samples_quantile(&http, 0.99), size);
-    row("/collaterals over the bare work, medians", http_median / bare_median, "x", 1.10, true);
+    stats_row("/collaterals over the bare work, medians", http_median / bare_median, "x", 1.10, true);
     double rate = run_load(agent.port, 5, &loaded, &failed), bare_rate = 1e6 / bare_median;
     printf("%-58s %10.2f /s     %lu failed\n", "/collaterals at 64 clients", rate, failed);
-    row("throughput at 64 clients over the bare loop's", rate / bare_rate, "x", 0.95, false);
-    row("p99 at 64 clients over the queueing bound (64 x bare)",
-        samples_quantile(&loaded, 0.99) / (CLIENTS * bare_median), "x", 2, true);
+    stats_row("throughput at 64 clients over the bare loop's", rate / bare_rate, "x", 0.95, false);
+    stats_row("p99 at 64 clients over the queueing bound (64 x bare)",
+              samples_quantile(&loaded, 0.99) / (CLIENTS * bare_median), "x", 2, true);
     agent_stop(&agent);
     samples_done(&raw);
     samples_done(&http);
@@ -212,13 +206,13 @@ static void bench_memory(const struct options *o, const char *folder)
     mkdir(state, 0700);
     if (agent_start(&agent, o->image, state, extra, &err) < 0)
         fatal("image build", &err);
-    row("image: RssAnon idle", (double)agent_memory_kib(&agent, "RssAnon") / 1024, "MiB", 4, true);
+    stats_row("image: RssAnon idle", (double)agent_memory_kib(&agent, "RssAnon") / 1024, "MiB", 4, true);
     run_load(agent.port, 5, &loaded, &failed);
-    row("image: RssAnon after 64 clients", (double)agent_memory_kib(&agent, "RssAnon") / 1024, "MiB", 16,
-        true);
-    row("image: VmHWM (peak VmRSS)", (double)agent_memory_kib(&agent, "VmHWM") / 1024, "MiB", 20, true);
+    stats_row("image: RssAnon after 64 clients", (double)agent_memory_kib(&agent, "RssAnon") / 1024, "MiB",
+              16, true);
+    stats_row("image: VmHWM (peak VmRSS)", (double)agent_memory_kib(&agent, "VmHWM") / 1024, "MiB", 20, true);
     if (stat(o->image, &st) == 0)
-        row("image: size of the program file", (double)st.st_size / 1048576, "MiB", 1, true);
+        stats_row("image: size of the program file", (double)st.st_size / 1048576, "MiB", 1, true);
     agent_stop(&agent);
     samples_done(&loaded);
 }

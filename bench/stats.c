@@ -1,5 +1,6 @@
 #include "stats.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -42,4 +43,11 @@ double samples_quantile(struct samples *s, double q)
     qsort(s->us, s->n, sizeof(*s->us), ascending);
     size_t i = (size_t)(q * (double)s->n);
     return s->us[i < s->n ? i : s->n - 1];
+}
+
+void stats_row(const char *what, double value, const char *unit, double limit, bool at_most)
+{
+    bool met = at_most ? value <= limit : value >= limit;
+    printf("%-58s %10.2f %-5s  %s %.2f  %s\n", what, value, unit, at_most ? "<=" : ">=", limit,
+           met ? "met" : "MISSED");
 }

@@ -2,6 +2,7 @@
 #ifndef CVM_BENCH_STATS_H
 #define CVM_BENCH_STATS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,5 +19,8 @@ void samples_done(struct samples *s);
 
 /** The q-quantile (0..1); sorts the samples. 0 when there are none. */
 double samples_quantile(struct samples *s, double q);
+
+/** One line of the table: the value, its limit (at most or at least), and whether it is met. */
+void stats_row(const char *what, double value, const char *unit, double limit, bool at_most);
 
 #endif
