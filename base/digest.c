@@ -1,5 +1,6 @@
 #include "base/digest.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -44,22 +45,74 @@ uint16_t digest_by_name(const char *name)
     return 0;
 }
 
-int digest_parts(uint16_t alg, const struct bytes *parts, size_t count, struct digest *out, struct err *err)
+struct hasher {
+    const struct digest_row *row;
+    EVP_MD_CTX *ctx;
+};
+
+static int hasher_init(struct hasher *h, uint16_t alg, struct err *err)
 {
     const struct digest_row *row = row_of(alg);
     if (!row)
         return err_set(err, ERR_INPUT, 0, "digest algorithm 0x%04x is not known", alg);
-    struct digest d = { .alg = alg, .n = row->size };
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestInit_ex(ctx, row->md(), NULL) == 1;
+    *h = (struct hasher){ row, EVP_MD_CTX_new() };
+    if (h->ctx && EVP_DigestInit_ex(h->ctx, row->md(), NULL) == 1)
+        return 0;
+    EVP_MD_CTX_free(h->ctx);
+    return err_set(err, ERR_IO, 0, "libcrypto cannot compute %s", row->name);
+}
+
+/* The context is ready for the first byte. */
+static int finish(struct hasher *h, const struct bytes *parts, size_t count, struct digest *out,
+                  struct err *err)
+{
+    struct digest d = { .alg = h->row->alg, .n = h->row->size };
+    bool ok = true;
     for (size_t i = 0; ok && i < count; i++)
-        ok = EVP_DigestUpdate(ctx, parts[i].p, parts[i].n) == 1;
-    ok = ok && EVP_DigestFinal_ex(ctx, d.b, NULL) == 1;
-    EVP_MD_CTX_free(ctx);
-    if (!ok)
-        return err_set(err, ERR_IO, 0, "libcrypto cannot compute %s", row->name);
+        ok = EVP_DigestUpdate(h->ctx, parts[i].p, parts[i].n) == 1;
+    if (!ok || EVP_DigestFinal_ex(h->ctx, d.b, NULL) != 1)
+        return err_set(err, ERR_IO, 0, "libcrypto cannot compute %s", h->row->name);
     *out = d;
     return 0;
+}
+
+int digest_parts(uint16_t alg, const struct bytes *parts, size_t count, struct digest *out, struct err *err)
+{
+    struct hasher h;
+    if (hasher_init(&h, alg, err) < 0)
+        return -1;
+    int rc = finish(&h, parts, count, out, err);
+    EVP_MD_CTX_free(h.ctx);
+    return rc;
+}
+
+int hasher_new(uint16_t alg, struct hasher **out, struct err *err)
+{
+    struct hasher *h = calloc(1, sizeof(*h));
+    if (!h)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a hash");
+    if (hasher_init(h, alg, err) < 0) {
+        free(h);
+        return -1;
+    }
+    *out = h;
+    return 0;
+}
+
+void hasher_free(struct hasher *h)
+{
+    if (!h)
+        return;
+    EVP_MD_CTX_free(h->ctx);
+    free(h);
+}
+
+int hasher_parts(struct hasher *h, const struct bytes *parts, size_t count, struct digest *out,
+                 struct err *err)
+{
+    if (EVP_DigestInit_ex(h->ctx, NULL, NULL) != 1)
+        return err_set(err, ERR_IO, 0, "libcrypto cannot compute %s", h->row->name);
+    return finish(h, parts, count, out, err);
 }
 
 int digest_of(uint16_t alg, struct bytes data, struct digest *out, struct err *err)

@@ -31,6 +31,18 @@ MUST_USE int digest_parts(uint16_t alg, const struct bytes *parts, size_t count,
 
 MUST_USE int digest_of(uint16_t alg, struct bytes data, struct digest *out, struct err *err);
 
+/** A hash that is computed many times over few bytes: what libcrypto does before the first byte is done once.
+ * For one thread. */
+struct hasher;
+
+/** @return 0 with a new object in *out, or -1 with ERR_INPUT (unknown algorithm) or ERR_IO (libcrypto) */
+MUST_USE int hasher_new(uint16_t alg, struct hasher **out, struct err *err);
+void hasher_free(struct hasher *h);
+
+/** As digest_parts(). */
+MUST_USE int hasher_parts(struct hasher *h, const struct bytes *parts, size_t count, struct digest *out,
+                          struct err *err);
+
 /** SHA-256 into 32 bytes; for fixed uses where failure means libcrypto is unusable: aborts then. */
 void sha256(struct bytes data, uint8_t out[static 32]);
 void sha384(struct bytes data, uint8_t out[static 48]);

@@ -36,15 +36,44 @@ static int set_locality(const struct tpm_event *e, uint8_t locality, struct tpm_
     return 0;
 }
 
-static int extend(const struct tpm_eventlog *log, const struct tpm_event *e, struct tpm_replay *replay,
+/* A replay under way: many small hashes, bank by bank. */
+struct replaying {
+    struct tpm_replay replay;
+    struct hasher *hasher[EVENTLOG_ALGS_MAX];
+};
+
+static void replaying_done(struct replaying *r)
+{
+    for (size_t k = 0; k < EVENTLOG_ALGS_MAX; k++)
+        hasher_free(r->hasher[k]);
+}
+
+static int start_banks(const struct tpm_eventlog *log, struct replaying *r, struct err *err)
+{
+    for (size_t i = 0; i < log->alg_count; i++) {
+        uint16_t alg = log->algs[i].alg;
+        size_t k = r->replay.n;
+        if (!digest_size(alg))
+            continue;
+        if (hasher_new(alg, &r->hasher[k], err) < 0)
+            return -1;
+        set_zero(&r->replay.bank[k], alg);
+        r->replay.n++;
+    }
+    return 0;
+}
+
+static int extend(const struct tpm_eventlog *log, const struct tpm_event *e, struct replaying *r,
                   struct err *err)
 {
     struct bytes value;
-    for (size_t k = 0; k < replay->n; k++) {
-        struct tpm_pcrs *bank = &replay->bank[k];
+    for (size_t k = 0; k < r->replay.n; k++) {
+        struct tpm_pcrs *bank = &r->replay.bank[k];
         if (!tpm_event_digest(log, e, bank->alg, &value))
             continue;
-        if (digest_extend(&bank->pcr[e->index], value, err) < 0)
+        struct digest *pcr = &bank->pcr[e->index];
+        const struct bytes parts[] = { digest_bytes(pcr), value };
+        if (hasher_parts(r->hasher[k], parts, ARRAY_SIZE(parts), pcr, err) < 0)
             return -1;
         bank->mask |= 1u << e->index;
     }
@@ -53,20 +82,19 @@ static int extend(const struct tpm_eventlog *log, const struct tpm_event *e, str
 
 int tpm_eventlog_replay(const struct tpm_eventlog *log, struct tpm_replay *out, struct err *err)
 {
-    struct tpm_replay replay = { 0 };
+    AUTO(replaying_done) struct replaying r = { .replay = { 0 } };
     uint8_t locality;
-    for (size_t i = 0; i < log->alg_count; i++)
-        if (digest_size(log->algs[i].alg))
-            set_zero(&replay.bank[replay.n++], log->algs[i].alg);
+    if (start_banks(log, &r, err) < 0)
+        return err_while(err, "replay event log");
     for (size_t i = 0; i < log->count; i++) {
         const struct tpm_event *e = &log->events[i];
         bool mrtd = log->kind == EVENTLOG_CCEL && e->index == 0;
-        if (startup_locality(log, e, &locality) && set_locality(e, locality, &replay, err) < 0)
+        if (startup_locality(log, e, &locality) && set_locality(e, locality, &r.replay, err) < 0)
             return err_while(err, "replay event log");
-        if (e->type != EV_NO_ACTION && !mrtd && extend(log, e, &replay, err) < 0)
+        if (e->type != EV_NO_ACTION && !mrtd && extend(log, e, &r, err) < 0)
             return err_while(err, "replay event log");
     }
-    *out = replay;
+    *out = r.replay;
     return 0;
 }
 
