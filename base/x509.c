@@ -113,6 +113,24 @@ int x509_parse(struct bytes data, X509 **out, struct err *err)
     return 0;
 }
 
+int x509_pem_der(struct bytes pem, struct buf *out, struct err *err)
+{
+    char *name = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    long n = 0;
+    BIO *bio = pem.n <= 2 * CERT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+    bool good = bio && PEM_read_bio(bio, &name, &header, &der, &n) == 1;
+    if (good)
+        buf_put(out, bytes_of(der, (size_t)n));
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(der);
+    BIO_free(bio);
+    ERR_clear_error();
+    return good ? buf_check(out, "certificate", err)
+                : err_set(err, ERR_INPUT, 0, "no PEM certificate in %zu bytes", pem.n);
+}
+
 int x509_put_der(const X509 *cert, struct buf *out, struct err *err)
 {
     int n = i2d_X509(cert, NULL);

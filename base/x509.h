@@ -31,6 +31,10 @@ MUST_USE int x509_parse(struct bytes data, X509 **out, struct err *err);
  *  @return how many, or -1 with ERR_INPUT (nothing to free then) */
 MUST_USE int x509_parse_chain(struct bytes data, X509 **out, size_t max, struct err *err);
 
+/** Appends the bytes of a PEM text's first block, whatever they are: a certificate that is only passed on.
+ *  @return 0, or -1 with ERR_INPUT: no PEM, or damaged */
+MUST_USE int x509_pem_der(struct bytes pem, struct buf *out, struct err *err);
+
 /** Length of the DER element at the start of data: to trim padding. @return 0 if there is none */
 size_t der_length(struct bytes data);
 
