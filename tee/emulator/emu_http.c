@@ -7,7 +7,9 @@
 #include "base/x509.h"
 #include "tee/emulator/emu.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #define URL_MAX 1024
 
@@ -17,6 +19,7 @@ struct visit {
     const struct http_request *request;
     const char *rest;
     struct buf *body;
+    struct http_response *response; /* for headers */
     struct err *err;
 };
 
@@ -95,26 +98,48 @@ static unsigned kds(struct visit *v)
 
 /* ---- Intel ---- */
 
+/* The issuer chain as a header, percent-encoded, if the request wants it. */
+static unsigned put_chain(struct visit *v, const char *name, enum tdx_collateral which)
+{
+    AUTO(buf_done) struct buf value = buf_new(HTTP_HEADER_VALUE_MAX);
+    struct bytes pem = tdx_machine_collateral(v->e->tdx, which);
+    for (size_t i = 0; i < pem.n; i++) {
+        if (isalnum(pem.p[i]) || pem.p[i] == '-')
+            buf_u8(&value, pem.p[i]);
+        else
+            buf_printf(&value, "%%%02X", pem.p[i]);
+    }
+    for (size_t i = 0; i < HTTP_WANTED_MAX && v->request->wanted[i]; i++)
+        if (!strcasecmp(v->request->wanted[i], name) && !v->response->header[i])
+            v->response->header[i] = buf_take_str(&value);
+    return 200;
+}
+
 static unsigned pcs_tcb(struct visit *v)
 {
     if (!v->e->tdx || strncmp(v->rest, "fmspc=", 6) != 0)
         return 404;
     const char *fmspc = v->rest + 6;
-    return tdx_fmspc_is(bytes_of(fmspc, strcspn(fmspc, "&")))
-               ? put_bytes(v, tdx_machine_collateral(v->e->tdx, TDX_TCB_INFO))
-               : 404;
+    if (!tdx_fmspc_is(bytes_of(fmspc, strcspn(fmspc, "&"))))
+        return 404;
+    put_bytes(v, tdx_machine_collateral(v->e->tdx, TDX_TCB_INFO));
+    return put_chain(v, "TCB-Info-Issuer-Chain", TDX_TCB_SIGNING_CHAIN);
 }
 
 static unsigned pcs_qe(struct visit *v)
 {
-    return v->e->tdx ? put_bytes(v, tdx_machine_collateral(v->e->tdx, TDX_QE_IDENTITY)) : 404;
+    if (!v->e->tdx)
+        return 404;
+    put_bytes(v, tdx_machine_collateral(v->e->tdx, TDX_QE_IDENTITY));
+    return put_chain(v, "SGX-Enclave-Identity-Issuer-Chain", TDX_TCB_SIGNING_CHAIN);
 }
 
 static unsigned pcs_pckcrl(struct visit *v)
 {
     if (!v->e->tdx || !strstr(v->rest, "ca=platform") || !strstr(v->rest, "encoding=der"))
         return 404;
-    return put_bytes(v, tdx_machine_collateral(v->e->tdx, TDX_PCK_CRL));
+    put_bytes(v, tdx_machine_collateral(v->e->tdx, TDX_PCK_CRL));
+    return put_chain(v, "SGX-PCK-CRL-Issuer-Chain", TDX_PCK_CRL_ISSUER_CHAIN);
 }
 
 static unsigned root_crl(struct visit *v)
@@ -219,10 +244,10 @@ static int perform(void *ctx, const struct http_request *request, struct http_re
         size_t n = strlen(sites[i].prefix);
         if (strncmp(request->url, sites[i].prefix, n) != 0)
             continue;
-        struct visit v = { ctx, request, request->url + n, &r.body, err };
+        struct visit v = { ctx, request, request->url + n, &r.body, &r, err };
         r.status = sites[i].serve(&v);
         if (buf_check(&r.body, "the answer", err) < 0) {
-            buf_done(&r.body);
+            http_response_done(&r);
             return -1;
         }
         *out = r;

@@ -83,3 +83,6 @@ if(CVM_EMULATOR)
 endif()
 cvm_script_test(test_verify_route /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_route.py
     ${CMAKE_BINARY_DIR}/bin/agent_over_fake ${CMAKE_SOURCE_DIR}/tests/data/collaterals)
+if(CVM_EMULATOR)
+    cvm_test(test_collateral_emulator SOURCES integration/test_collateral_emulator.c DEPENDS emulator LABELS integration)
+endif()
