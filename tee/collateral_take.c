@@ -242,22 +242,26 @@ static int take_root_crl(const struct taking *t, struct err *err)
     return put_crl(t, c->root_ca_crl, err);
 }
 
+static int read_pck(const X509 *leaf, uint8_t fmspc[static 6], enum collateral_ca *ca, struct err *err)
+{
+    struct pck_cert pck;
+    if (pck_cert_parse(leaf, &pck, err) < 0)
+        return -1;
+    if (!ca_of(X509_get_issuer_name(leaf), ca))
+        return err_set(err, ERR_INPUT, 0,
+                       "a PCK certificate by neither Intel's Platform CA nor Processor CA");
+    memcpy(fmspc, pck.fmspc.p, 6);
+    return 0;
+}
+
 int collateral_of_pck(struct bytes pck_chain, uint8_t fmspc[static 6], enum collateral_ca *ca,
                       struct err *err)
 {
     X509 *certs[TDX_CHAIN_MAX] = { 0 };
-    struct pck_cert pck = { 0 };
-    enum collateral_ca found = COLLATERAL_CA_PLATFORM;
     int n = x509_parse_chain(pck_chain, certs, TDX_CHAIN_MAX, err);
     if (n < 0)
         return -1;
-    int rc = n == 0 ? err_set(err, ERR_INPUT, 0, "no PCK certificate") : pck_cert_parse(certs[0], &pck, err);
-    if (rc == 0 && !ca_of(X509_get_issuer_name(certs[0]), &found))
-        rc = err_set(err, ERR_INPUT, 0, "a PCK certificate by neither Intel's Platform CA nor Processor CA");
-    if (rc == 0) {
-        memcpy(fmspc, pck.fmspc.p, 6);
-        *ca = found;
-    }
+    int rc = n == 0 ? err_set(err, ERR_INPUT, 0, "no PCK certificate") : read_pck(certs[0], fmspc, ca, err);
     certs_drop(certs, (size_t)n);
     return rc;
 }
