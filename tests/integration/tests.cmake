@@ -86,3 +86,5 @@ cvm_script_test(test_verify_route /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/int
 if(CVM_EMULATOR)
     cvm_test(test_collateral_emulator SOURCES integration/test_collateral_emulator.c DEPENDS emulator LABELS integration)
 endif()
+cvm_script_test(test_verify_recorded /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_recorded.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
