@@ -1,6 +1,7 @@
 #include "agent/verify_body.h"
 
 #include "base/auto.h"
+#include "base/json_spans.h"
 #include "evidence/collect.h"
 
 #include <errno.h>
@@ -100,21 +101,24 @@ static int read_path(const json_t *v, const char *name, const char *folder, stru
     return read_below(folder, json_string_value(v), out, err) < 0 ? err_while(err, "read the named file") : 0;
 }
 
-static int read_document(const json_t *root, const char *name, const char *folder, struct buf *out,
-                         struct err *err)
+static int read_document(const struct json_spans *spans, const char *name, const char *folder,
+                         struct buf *out, struct err *err)
 {
     char path_name[40];
     snprintf(path_name, sizeof(path_name), "%s_path", name);
-    const json_t *v = json_object_get(root, name), *path = json_object_get(root, path_name);
+    json_t *v = json_object_get(spans->root, name), *path = json_object_get(spans->root, path_name);
     if (v && path)
         return err_set(err, ERR_INPUT, 0, "%s and %s exclude each other", name, path_name);
     if (path)
         return read_path(path, path_name, folder, out, err);
     if (json_is_string(v))
-        buf_put(out, bytes_of(json_string_value(v), json_string_length(v)));
-    else if (json_is_object(v))
-        json_put(out, v, false);
-    else if (v && !json_is_null(v))
+        return json_spans_text(spans, v, out, err);
+    if (json_is_object(v)) {
+        AUTO(json_drop) json_t *whole = NULL;
+        if (json_spans_whole(spans, v, &whole, err) < 0)
+            return -1;
+        json_put(out, whole, false);
+    } else if (v && !json_is_null(v))
         return err_set(err, ERR_INPUT, 0, "%s: want JSON inside text, or an object", name);
     return buf_check(out, name, err);
 }
@@ -186,15 +190,41 @@ static int read_question(struct verify_body *b, time_t now, struct err *err)
     return at && rfc3339_parse(at, &o->at, err) < 0 ? err_while(err, "at") : 0;
 }
 
+static void spans_free(struct json_spans **s)
+{
+    if (*s)
+        json_spans_done(*s);
+    free(*s);
+}
+
+/* All members but the two documents, with their long strings. */
+static int take_rest(const struct json_spans *spans, json_t **out, struct err *err)
+{
+    json_t *copy = json_copy(spans->root), *whole;
+    int rc = copy ? 0 : err_set(err, ERR_IO, ENOMEM, "no memory for a body");
+    if (rc == 0) {
+        json_object_del(copy, "collaterals");
+        json_object_del(copy, "golden_measurement");
+        rc = json_spans_whole(spans, copy, &whole, err);
+    }
+    json_decref(copy);
+    if (rc == 0)
+        *out = whole;
+    return rc;
+}
+
 static int read_body(struct verify_body *b, struct bytes text, const struct verify_body_options *options,
                      struct err *err)
 {
-    if (json_count_check(text, VALUES_MAX, err) < 0 || json_parse(text, BODY_MAX, &b->root, err) < 0
-        || check_members(b->root, err) < 0
-        || read_document(b->root, "collaterals", options->directory, &b->collaterals, err) < 0
-        || read_document(b->root, "golden_measurement", options->directory, &b->golden, err) < 0
-        || get_text(b->root, "trust_roots", &b->trust_roots, err) < 0 || read_accepted(b, err) < 0
-        || read_question(b, options->now, err) < 0)
+    AUTO(spans_free) struct json_spans *spans = calloc(1, sizeof(*spans));
+    if (!spans)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a body");
+    if (json_count_check(text, VALUES_MAX, err) < 0 || json_spans_parse(text, BODY_MAX, spans, err) < 0
+        || check_members(spans->root, err) < 0
+        || read_document(spans, "collaterals", options->directory, &b->collaterals, err) < 0
+        || read_document(spans, "golden_measurement", options->directory, &b->golden, err) < 0
+        || take_rest(spans, &b->root, err) < 0 || get_text(b->root, "trust_roots", &b->trust_roots, err) < 0
+        || read_accepted(b, err) < 0 || read_question(b, options->now, err) < 0)
         return -1;
     if (!b->collaterals.n)
         return err_set(err, ERR_INPUT, 0, "collaterals: missing: the document to judge");

@@ -51,27 +51,25 @@ static void judge_stub_pcrs(struct verification *v, const struct tpm_log_verdict
                    "the log does not give the value of PCR 11, nor with the phases of systemd-pcrphase");
 }
 
-static json_t *event_json(const struct tpm_eventlog *log, const struct tpm_event *e)
+static json_t *event_json(const struct tpm_eventlog *log, const struct tpm_event *e, uint16_t bank)
 {
-    struct tpm_event_digest digests[EVENTLOG_ALGS_MAX];
-    size_t n = tpm_event_digests(log, e, digests);
     const char *name = tpm_event_type_name(e->type);
-    json_t *all = json_object();
-    for (size_t i = 0; i < n; i++)
-        if (digest_name(digests[i].alg))
-            json_object_set_new(all, digest_name(digests[i].alg), json_hex(digests[i].value));
+    struct bytes digest;
+    json_t *digests = json_object();
+    if (tpm_event_digest(log, e, bank, &digest))
+        json_object_set_new(digests, digest_name(bank), json_hex(digest));
     return json_pack("{s:i,s:s,s:o}", "index", (int)e->index, "type", name ? name : "unknown", "digests",
-                     all);
+                     digests);
 }
 
-/* The events whose registers the log explains whole. */
-static json_t *claimed_events(const struct tpm_eventlog *log, uint32_t explained)
+/* The events whose registers the log explains whole, in the bank that was quoted. */
+static json_t *claimed_events(const struct tpm_eventlog *log, uint16_t bank, uint32_t explained)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < log->count && json_array_size(list) < CLAIMED_MAX; i++) {
         const struct tpm_event *e = &log->events[i];
         if (e->index < TPM_PCRS && explained & PCR(e->index) && e->type != EV_NO_ACTION)
-            json_array_append_new(list, event_json(log, e));
+            json_array_append_new(list, event_json(log, e, bank));
     }
     return list;
 }
@@ -94,7 +92,7 @@ static int judge_boot_log(struct verification *v, struct err *err)
     judge_stub_pcrs(v, &verdict);
     if (!checks_hold(v->checks, "tpm.eventlog_replay"))
         return 0;
-    v->boot_events = claimed_events(&log, verdict.explained);
+    v->boot_events = claimed_events(&log, d->pcrs.alg, verdict.explained);
     v->result->boot_explained = verdict.explained;
     v->result->boot_log = log;
     log = (struct tpm_eventlog){ .count = 0 };

@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/chain.h"
 #include "base/enc.h"
+#include "base/json_spans.h"
 #include "evidence/collect.h"
 #include "tee/snp_report.h"
 
@@ -82,6 +83,7 @@ static const struct member members[] = {
 /* Decoded bytes lie one after the other in one block, made large enough beforehand: views stay valid. */
 struct parse {
     struct document *d;
+    const struct json_spans *spans;
     struct buf arena;
     const json_t *holder[HOLDERS];
 };
@@ -103,30 +105,21 @@ static int bad(const struct member *m, const char *want, struct err *err)
     return err_set(err, ERR_INPUT, 0, "%s: want %s", path_of(m).text, want);
 }
 
-/* What base64 can decode to, at most, over the whole value; the document's size bounds the recursion's work,
- * and json_parse() its depth. */
-static size_t text_size(const json_t *v)
-{
-    const char *key;
-    json_t *child;
-    size_t i, sum = 0;
-    if (json_is_string(v))
-        return json_string_length(v) + 4;
-    if (json_is_object(v))
-        json_object_foreach((json_t *)(uintptr_t)v, key, child) sum += text_size(child);
-    if (json_is_array(v))
-        json_array_foreach(v, i, child) sum += text_size(child);
-    return sum;
-}
-
 static int decode(struct parse *p, const char *path, const json_t *v, size_t min, size_t max,
                   struct bytes *out, struct err *err)
 {
+    AUTO(buf_done) struct buf plain = buf_new(DOCUMENT_MAX);
     struct err why = { 0 };
     size_t from = p->arena.n;
     if (!json_is_string(v))
         return err_set(err, ERR_INPUT, 0, "%s: want base64 text", path);
-    if (b64_decode(bytes_of(json_string_value(v), json_string_length(v)), &p->arena, &why) < 0)
+    struct bytes text = json_spans_raw(p->spans, v);
+    if (memchr(text.p, '\\', text.n)) {
+        if (json_spans_text(p->spans, v, &plain, err) < 0)
+            return err_while(err, "read a member");
+        text = buf_bytes(&plain);
+    }
+    if (b64_decode(text, &p->arena, &why) < 0)
         return err_set(err, ERR_INPUT, 0, "%s: %.160s", path, why.cause);
     size_t n = p->arena.n - from;
     if (p->arena.failed || n < min || n > max)
@@ -153,13 +146,28 @@ static int read_chain(struct parse *p, const struct member *m, const json_t *v, 
     return 0;
 }
 
-static int read_text(const struct member *m, const json_t *v, const char **out, struct err *err)
+static int read_text(const struct parse *p, const struct member *m, const json_t *v, const char **out,
+                     struct err *err)
 {
-    if (!json_is_string(v) || json_string_length(v) < m->min || json_string_length(v) > m->max)
+    size_t n = json_is_string(v) ? json_spans_raw(p->spans, v).n : 0;
+    if (!json_is_string(v) || n < m->min || n > m->max)
         return err_set(err, ERR_INPUT, 0, "%s: want text of %zu to %zu bytes", path_of(m).text, m->min,
                        m->max);
     *out = json_string_value(v);
     return 0;
+}
+
+/* Puts the long strings of a member back: it is used as JSON. */
+static int make_whole(const struct parse *p, const struct member *m, json_t **v, struct err *err)
+{
+    json_t *whole, *holder = (json_t *)(uintptr_t)p->holder[m->in];
+    if (!p->spans->n)
+        return 0;
+    if (json_spans_whole(p->spans, *v, &whole, err) < 0)
+        return err_while(err, "read a member");
+    *v = whole;
+    return json_object_set_new(holder, m->key, whole) < 0 ? err_set(err, ERR_IO, ENOMEM, "no memory for JSON")
+                                                          : 0;
 }
 
 static int read_array(const struct member *m, const json_t *v, const json_t **out, struct err *err)
@@ -228,7 +236,7 @@ static int read_holder(struct parse *p, const struct member *m, const json_t *v,
     return 0;
 }
 
-static int read_member(struct parse *p, const struct member *m, const json_t *v, struct err *err)
+static int read_member(struct parse *p, const struct member *m, json_t *v, struct err *err)
 {
     char *at = (char *)p->d + m->offset;
     switch (m->kind) {
@@ -237,9 +245,9 @@ static int read_member(struct parse *p, const struct member *m, const json_t *v,
     case KIND_CHAIN:
         return read_chain(p, m, v, (struct document_list *)(void *)at, err);
     case KIND_TEXT:
-        return read_text(m, v, (const char **)(void *)at, err);
+        return read_text(p, m, v, (const char **)(void *)at, err);
     case KIND_ARRAY:
-        return read_array(m, v, (const json_t **)(void *)at, err);
+        return make_whole(p, m, &v, err) < 0 ? -1 : read_array(m, v, (const json_t **)(void *)at, err);
     case KIND_HOLDER:
         return read_holder(p, m, v, err);
     case KIND_PCRS:
@@ -252,6 +260,8 @@ static int read_member(struct parse *p, const struct member *m, const json_t *v,
     case KIND_VALUE:
         if (!json_is_object(v) && !json_is_string(v))
             return bad(m, "an object", err);
+        if (make_whole(p, m, &v, err) < 0)
+            return -1;
         *(const json_t **)(void *)at = v;
         return 0;
     case KIND_VERSION:
@@ -334,19 +344,18 @@ static void start_empty(struct document *d)
             *(struct bytes *)(void *)((char *)d + members[i].offset) = bytes_of(NULL, 0);
 }
 
-int document_from_json(json_t *root, struct document *out, struct err *err)
+static int read_document(const struct json_spans *spans, size_t room, struct document *out, struct err *err)
 {
     struct document d;
-    struct parse p = { .d = &d, .arena = buf_new(DOCUMENT_MAX) };
+    struct parse p = { .d = &d, .spans = spans, .arena = buf_new(DOCUMENT_MAX) };
     start_empty(&d);
-    if (!json_is_object(root))
+    if (!json_is_object(spans->root))
         return err_set(err, ERR_INPUT, 0, "not a collaterals document: not a JSON object");
-    size_t room = text_size(root) + 1;
-    if (room > DOCUMENT_MAX || !buf_room(&p.arena, room))
+    if (!buf_room(&p.arena, room))
         return err_set(err, ERR_TOO_LARGE, 0, "a collaterals document of %zu bytes: want %u at most", room,
                        DOCUMENT_MAX);
     p.arena.n = 0;
-    p.holder[IN_ROOT] = root;
+    p.holder[IN_ROOT] = spans->root;
     int rc = 0;
     for (size_t h = 0; h < HOLDERS && rc == 0; h++)
         rc = read_holder_members(&p, (enum holder)h, err);
@@ -355,17 +364,50 @@ int document_from_json(json_t *root, struct document *out, struct err *err)
         return err_while(err, "collaterals document");
     }
     d.bytes = p.arena.p;
-    d.root = json_incref(root);
+    d.root = json_incref(spans->root);
     *out = d;
     return 0;
 }
 
+static void spans_free(struct json_spans **s)
+{
+    if (*s)
+        json_spans_done(*s);
+    free(*s);
+}
+
+/* Characters in strings: base64 decodes to less. json_parse() bounds the depth. */
+static size_t text_size(const json_t *v)
+{
+    const char *key;
+    json_t *child;
+    size_t i, sum = 0;
+    if (json_is_string(v))
+        return json_string_length(v);
+    if (json_is_object(v))
+        json_object_foreach((json_t *)(uintptr_t)v, key, child) sum += text_size(child);
+    if (json_is_array(v))
+        json_array_foreach(v, i, child) sum += text_size(child);
+    return sum;
+}
+
+int document_from_json(json_t *root, struct document *out, struct err *err)
+{
+    AUTO(spans_free) struct json_spans *spans = calloc(1, sizeof(*spans));
+    if (!spans)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a document");
+    spans->root = json_incref(root);
+    return read_document(spans, text_size(root) + 1, out, err);
+}
+
 int document_parse(struct bytes text, struct document *out, struct err *err)
 {
-    AUTO(json_drop) json_t *root = NULL;
-    if (json_count_check(text, VALUES_MAX, err) < 0 || json_parse(text, DOCUMENT_MAX, &root, err) < 0)
+    AUTO(spans_free) struct json_spans *spans = calloc(1, sizeof(*spans));
+    if (!spans)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a document");
+    if (json_count_check(text, VALUES_MAX, err) < 0 || json_spans_parse(text, DOCUMENT_MAX, spans, err) < 0)
         return err_while(err, "collaterals document");
-    return document_from_json(root, out, err);
+    return read_document(spans, text.n + 1, out, err);
 }
 
 void document_done(struct document *d)

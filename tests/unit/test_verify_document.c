@@ -191,6 +191,42 @@ static void reads_base64_variants(void **state)
     assert_true(bytes_equal(before.tee_report, after.tee_report));
 }
 
+/* Some writers escape every slash, or any character they like: still the same bytes. */
+static void reads_escaped_slashes(void **state)
+{
+    (void)state;
+    AUTO(json_drop) json_t *root = load_json("gcp-snp.json");
+    AUTO(document_done) struct document before = { .root = NULL }, after = { .root = NULL };
+    AUTO(buf_done) struct buf text = buf_new(DOCUMENT_MAX), escaped = buf_new(DOCUMENT_MAX);
+    assert_int_equal(parse_json(root, &before, &(struct err){ 0 }), 0);
+    json_put(&text, root, false);
+    for (size_t i = 0, slashes = 0; i < text.n; i++) {
+        bool slash = text.p[i] == '/';
+        slashes += slash;
+        if (slash)
+            buf_str(&escaped, slashes % 2 ? "\\/" : "\\u002f");
+        else
+            buf_u8(&escaped, text.p[i]);
+    }
+    assert_int_equal(document_parse(buf_bytes(&escaped), &after, &(struct err){ 0 }), 0);
+    assert_true(bytes_equal(before.tee_report, after.tee_report));
+    assert_true(bytes_equal(before.boot_log_tpm, after.boot_log_tpm));
+}
+
+/* The names that stand for long strings inside the reader cannot be given from outside. */
+static void long_strings_have_no_names(void **state)
+{
+    (void)state;
+    AUTO(json_drop) json_t *root = load_json("gcp-snp.json");
+    struct document d;
+    struct err err = { 0 };
+    json_object_set_new(json_object_get(root, "tpm"), "ak_pub",
+                        json_string("\x01"
+                                    "0"));
+    assert_int_equal(parse_json(root, &d, &err), -1);
+    assert_non_null(strstr(err.cause, "tpm.ak_pub"));
+}
+
 /* A document without platform and version, as automata's agents write them. */
 static void reads_automata_documents(void **state)
 {
@@ -277,6 +313,7 @@ int main(void)
         cmocka_unit_test(reads_documents),          cmocka_unit_test(refuses_every_cut),
         cmocka_unit_test(refuses_wrong_types),      cmocka_unit_test(refuses_wrong_sizes),
         cmocka_unit_test(lists_unknown_members),    cmocka_unit_test(reads_base64_variants),
+        cmocka_unit_test(reads_escaped_slashes),    cmocka_unit_test(long_strings_have_no_names),
         cmocka_unit_test(reads_automata_documents), cmocka_unit_test(verifies_below_given_roots_only),
         cmocka_unit_test(a_cache_changes_nothing),
     };
