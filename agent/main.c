@@ -59,6 +59,12 @@ static int exit_status(const struct err *err)
     return err->kind == ERR_INPUT || err->kind == ERR_TOO_LARGE ? EXIT_INPUT : EXIT_ENVIRONMENT;
 }
 
+/* An unknown shape is wrong usage, a damaged file of the emulator a malformed input. */
+static int emulation_exit(const struct err *err)
+{
+    return err->kind == ERR_NOT_FOUND ? EXIT_USAGE : exit_status(err);
+}
+
 /* The policy: the file that was named must be there, the workload's own may be absent. */
 static int load_policy(struct agent *a, struct err *err)
 {
@@ -215,8 +221,7 @@ static int start(struct agent *a)
         return status;
     loop_block_signals(); /* before threads exist: they inherit it */
     if (open_collector(a, &err) < 0)
-        return fail(exit_status(&err) == EXIT_INPUT && a->options.emulate ? EXIT_USAGE : EXIT_ENVIRONMENT,
-                    "start", &err);
+        return fail(a->options.emulate ? emulation_exit(&err) : EXIT_ENVIRONMENT, "start", &err);
     if (open_server(a, &err) < 0)
         return fail(EXIT_ENVIRONMENT, "start", &err);
     return EXIT_OK;

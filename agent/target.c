@@ -4,6 +4,7 @@
 #include "base/enc.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <strings.h>
 
 static bool starts_with(struct bytes b, const char *prefix)
@@ -151,21 +152,49 @@ static bool port_ok(struct bytes b)
     return true;
 }
 
+/* Blanks around a header's value are not part of it (RFC 9110, section 5.5); the library leaves those behind.
+ */
+static struct bytes trimmed(struct bytes b)
+{
+    while (b.n && (b.p[0] == ' ' || b.p[0] == '\t'))
+        b = from(b, 1);
+    while (b.n && (b.p[b.n - 1] == ' ' || b.p[b.n - 1] == '\t'))
+        b.n--;
+    return b;
+}
+
+/* "::1" in any of its spellings, or 127.0.0.0/8 mapped into IPv6. */
+static bool v6_is_loopback(const char *text)
+{
+    struct in6_addr v6;
+    if (inet_pton(AF_INET6, text, &v6) != 1)
+        return false;
+    return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+}
+
+static bool v4_is_loopback(const char *text)
+{
+    struct in_addr v4;
+    return inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
+}
+
 bool host_is_loopback(struct bytes host)
 {
     struct bytes port;
-    if (starts_with(host, "[::1]"))
-        return port_ok(from(host, 5));
-    struct bytes name = before(host, ':', &port);
-    char text[INET_ADDRSTRLEN];
-    struct in_addr v4;
-    if (!port_ok(port))
+    char text[INET6_ADDRSTRLEN];
+    host = trimmed(host);
+    bool literal = host.n && host.p[0] == '[';
+    struct bytes name = before(literal ? from(host, 1) : host, literal ? ']' : ':', &port);
+    if (literal && port.n == 0)
         return false;
-    if (name.n == 9 && starts_with(name, "localhost"))
+    if (!port_ok(literal ? from(port, 1) : port))
+        return false;
+    if (!literal && name.n == 9 && starts_with(name, "localhost"))
         return true;
-    if (name.n >= sizeof(text))
+    if (name.n >= sizeof(text) || (name.n && memchr(name.p, 0, name.n)))
         return false;
-    memcpy(text, name.p, name.n);
+    if (name.n)
+        memcpy(text, name.p, name.n);
     text[name.n] = '\0';
-    return inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
+    return literal ? v6_is_loopback(text) : v4_is_loopback(text);
 }

@@ -42,6 +42,8 @@ static int read_files(const struct arguments *args, struct input *in)
         rc = read_optional(args->golden_key, 65536, &in->golden_key, &in->golden_key_n);
     if (!rc)
         rc = read_optional(args->roots, 1u << 20, &in->roots, &in->roots_n);
+    if (!rc && args->golden && !in->golden_n) /* no bytes would mean: none was asked for */
+        rc = fail(STATUS_INPUT, args->golden, "not a golden measurement", "the file is empty");
     return rc;
 }
 

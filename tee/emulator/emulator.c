@@ -154,7 +154,7 @@ int emulator_new(const char *shape, const char *state_dir, const char *external_
     const struct shape *row = shape_by_name(shape);
     struct err local = { 0 };
     if (!platform || !row)
-        return err_set(err, ERR_INPUT, 0, "there is no emulated platform %.40s", shape);
+        return err_set(err, ERR_NOT_FOUND, 0, "there is no emulated platform %.40s", shape);
     struct emulator *e = calloc(1, sizeof(*e));
     if (!e)
         return err_set(err, ERR_IO, 0, "out of memory");

@@ -264,7 +264,7 @@ static void refuses_unknown_shapes(void **state)
     struct emulator *e = NULL;
     struct err err = { 0 };
     assert_int_equal(emulator_new("none-vtpm", "/tmp", NULL, &e, &err), -1);
-    assert_int_equal(err.kind, ERR_INPUT);
+    assert_int_equal(err.kind, ERR_NOT_FOUND);
     assert_int_equal(emulator_new("snp", "/nonexistent/folder/deep/down", NULL, &e, &err), -1);
     emulator_free(NULL);
 }

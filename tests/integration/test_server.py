@@ -144,10 +144,11 @@ class Routes(unittest.TestCase):
 
     def test_host(self):
         for host in ["localhost", "127.0.0.1", "127.0.0.1:7999", "127.9.8.7", "[::1]", "[::1]:7999", "localhost:1",
-                     "LOCALHOST", None]:
+                     "LOCALHOST", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]:80", " 127.0.0.1 \t", None]:
             self.assertEqual(self.agent.get("/healthz", host=host)[0], 200, host)
         for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "0.0.0.0", "::1",
-                     "[::2]", "127.1", "localhost:x", "127.0.0.1:123456", "evil.example:7999", "2130706433"]:
+                     "[::2]", "127.1", "localhost:x", "127.0.0.1:123456", "evil.example:7999", "2130706433", "[::1", "[::1]x", "[]",
+                     "[127.0.0.1]", "[::ffff:10.0.0.1]", "[::1%lo]", "127.0.0.1 evil.example", " "]:
             self.refused("/healthz", 403, "loopback", host=host)
         self.refused("/healthz", 403, "loopback", extra="Host: evil.example\r\n")
         self.assertEqual(self.agent.get("/healthz", host="evil.example", outside=True)[0], 200)

@@ -185,6 +185,12 @@ class Verify(unittest.TestCase):
             self.assertEqual(pcrs, {int(i): raw(v).hex() for i, v in self.doc["tpm"]["pcrs"]["pcrs"].items()})
         self.assertTrue(answer["coverage"])
 
+    def test_empty_golden(self):
+        """A golden measurement that came to nothing on the way is not one that nobody asked for."""
+        rc, answer = self.run_cli(self.doc, "--golden", self.file("empty.json", b""), *self.accept())
+        self.assertEqual(rc, 3)
+        self.assertIn("empty", answer["error"])
+
     def test_anchor(self):
         if BARE:
             self.skipTest("no TPM")
