@@ -52,6 +52,12 @@ void bench_tdx(struct input *in, unsigned rounds);
 void bench_tpm(struct input *in, unsigned rounds);
 void bench_log(struct input *in, unsigned rounds);
 
+/** One bare P-384 verification, of the report of this document; callable from several threads. */
+struct snp_bench;
+struct snp_bench *snp_bare_new(struct input *in);
+void snp_bare_once(const struct snp_bench *b);
+void snp_bare_free(struct snp_bench *b);
+
 /** POST /offchain-verify of a running agent beside the library; clients and threads in parallel. */
 void bench_service(struct input *in, const struct agent_process *agent, unsigned rounds);
 

@@ -40,15 +40,21 @@ static void must_hold(const struct checks *checks)
 
 struct snp_bench {
     struct bytes raw;
+    X509 *cert;
     struct snp_vek *vek;
     struct operation bare;
     struct checks checks;
     time_t at;
 };
 
+void snp_bare_once(const struct snp_bench *b)
+{
+    operate(&b->bare);
+}
+
 static void snp_bare(void *ctx)
 {
-    operate(&((struct snp_bench *)ctx)->bare);
+    snp_bare_once(ctx);
 }
 
 static void snp_ours(void *ctx)
@@ -59,40 +65,54 @@ static void snp_ours(void *ctx)
     snp_verify(b->raw, b->vek, b->at, &b->checks, &verdict);
 }
 
+struct snp_bench *snp_bare_new(struct input *in)
+{
+    struct snp_bench *b = calloc(1, sizeof(*b));
+    struct snp_report report;
+    struct err err = { 0 };
+    if (!b || x509_parse(in->document.vek_cert, &b->cert, &err) < 0)
+        bench_fatal("VEK", &err);
+    b->raw = in->document.tee_report;
+    b->at = in->at;
+    b->bare = (struct operation){ X509_get0_pubkey(b->cert), EVP_sha384(), snp_report_signed(b->raw),
+                                  buf_new(256) };
+    if (snp_report_parse(b->raw, &report, &err) < 0
+        || snp_report_signature_der(&report, &b->bare.signature, &err) < 0)
+        bench_fatal("SNP report", &err);
+    return b;
+}
+
+void snp_bare_free(struct snp_bench *b)
+{
+    X509_free(b->cert);
+    snp_vek_free(b->vek);
+    buf_done(&b->bare.signature);
+    free(b);
+}
+
 void bench_snp(struct input *in, unsigned rounds)
 {
     const struct verify_vendor_trust *amd = &in->trust.vendor[VERIFY_AMD];
-    const struct document *d = &in->document;
-    X509 *vek = NULL, *pool[DOCUMENT_CHAIN_MAX];
-    struct snp_report report;
+    const struct document_list *chain = &in->document.cert_chain;
+    X509 *pool[DOCUMENT_CHAIN_MAX];
     struct err err = { 0 };
-    struct snp_bench *b = calloc(1, sizeof(*b));
-    if (!b || x509_parse(d->vek_cert, &vek, &err) < 0)
-        bench_fatal("VEK", &err);
-    for (size_t i = 0; i < d->cert_chain.n; i++)
-        if (x509_parse(d->cert_chain.item[i], &pool[i], &err) < 0)
+    struct snp_bench *b = snp_bare_new(in);
+    for (size_t i = 0; i < chain->n; i++)
+        if (x509_parse(chain->item[i], &pool[i], &err) < 0)
             bench_fatal("chain of the VEK", &err);
     const struct snp_vek_request rq = {
-        .vek = vek, .pool = pool, .pool_n = d->cert_chain.n, .anchors = amd->anchor, .anchors_n = amd->anchors
+        .vek = b->cert, .pool = pool, .pool_n = chain->n, .anchors = amd->anchor, .anchors_n = amd->anchors
     };
-    b->raw = d->tee_report;
-    b->at = in->at;
-    b->bare =
-        (struct operation){ X509_get0_pubkey(vek), EVP_sha384(), snp_report_signed(b->raw), buf_new(256) };
-    if (snp_vek_new(&rq, &b->vek, &err) < 0 || snp_report_parse(b->raw, &report, &err) < 0
-        || snp_report_signature_der(&report, &b->bare.signature, &err) < 0)
-        bench_fatal("SNP report", &err);
+    if (snp_vek_new(&rq, &b->vek, &err) < 0)
+        bench_fatal("VEK", &err);
     snp_ours(b);
     must_hold(&b->checks);
     struct race race = { snp_bare, snp_ours, b, rounds, 0, 0 };
     race_print(&race, "bare: one P-384 verification", "SNP report, warm chain",
                "SNP report over the bare verification", 1.15, false);
-    for (size_t i = 0; i < d->cert_chain.n; i++)
+    for (size_t i = 0; i < chain->n; i++)
         X509_free(pool[i]);
-    X509_free(vek);
-    snp_vek_free(b->vek);
-    buf_done(&b->bare.signature);
-    free(b);
+    snp_bare_free(b);
 }
 
 /* ---- TDX ---- */
