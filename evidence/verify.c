@@ -17,6 +17,17 @@ bool verify_listed(const char *list, const char *name)
     return false;
 }
 
+void verify_cache_key(const struct verification *v, const char *kind, struct bytes data,
+                      uint8_t out[static 32])
+{
+    const struct bytes parts[] = { bytes_str(kind), bytes_of(v->options->trust->id, 32), data };
+    struct digest d;
+    struct err err;
+    if (digest_parts(ALG_SHA256, parts, ARRAY_SIZE(parts), &d, &err) < 0)
+        abort(); /* as sha256() */
+    memcpy(out, d.b, 32);
+}
+
 /* ---- what the document says about itself ---- */
 
 /* AMD names the cloud that it gave a VLEK to. */
@@ -190,7 +201,8 @@ static void verification_done(struct verification *v)
     buf_done(&v->extra);
     buf_done(&v->runtime_key);
     buf_done(&v->ak_spki);
-    EVP_PKEY_free(v->ak);
+    verify_held_done(&v->cert_held);
+    verify_held_done(&v->ak_held);
     json_decref(v->boot_events);
 }
 

@@ -24,7 +24,9 @@ struct verification {
 
     /* verify_tpm.c */
     struct buf ak_spki; /* of the key that must have signed the quote, as the document has it */
+    struct verify_held ak_held, cert_held; /* own what follows */
     EVP_PKEY *ak;
+    X509 *cert; /* of the key; NULL: none that can be read */
     struct tpm_quote_verdict quote;
     uint32_t covered;       /* PCRs of the document's bank that the quote proves */
     bool ak_certified;      /* by a cloud's certificate */
@@ -62,6 +64,10 @@ void verify_measured_logs(struct verification *v);
 MUST_USE int verify_workload_replay(const struct document *d, struct digest *out, struct err *err);
 
 /* verify.c */
+
+/** The key of what was made from data under this trust; kind keeps kinds apart. */
+void verify_cache_key(const struct verification *v, const char *kind, struct bytes data,
+                      uint8_t out[static 32]);
 
 /** True if name is in a list with commas between names. */
 bool verify_listed(const char *list, const char *name);

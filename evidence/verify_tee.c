@@ -141,16 +141,6 @@ static void free_collateral(void *collateral)
     tdx_prepared_collateral_free(collateral);
 }
 
-static void key_of(const struct verification *v, const char *kind, struct bytes data, uint8_t out[static 32])
-{
-    const struct bytes parts[] = { bytes_str(kind), bytes_of(v->options->trust->id, 32), data };
-    struct digest d;
-    struct err err;
-    if (digest_parts(ALG_SHA256, parts, ARRAY_SIZE(parts), &d, &err) < 0)
-        abort(); /* as sha256() */
-    memcpy(out, d.b, 32);
-}
-
 static int hold_signer(struct verification *v, struct tdx_anchors anchors, struct verify_held *out,
                        struct err *err)
 {
@@ -160,7 +150,7 @@ static int hold_signer(struct verification *v, struct tdx_anchors anchors, struc
     uint8_t key[32];
     if (tdx_quote_parse(v->document->tee_report, &quote, &ignored) < 0)
         return 0; /* tdx_verify() says what is wrong */
-    key_of(v, "signer", tdx_signer_bytes(&quote), key);
+    verify_cache_key(v, "signer", tdx_signer_bytes(&quote), key);
     if (verify_cache_get(v->options->cache, key, out))
         return 0;
     if (tdx_prepare_signer(&quote, &anchors, &signer, err) < 0)
@@ -185,7 +175,7 @@ static int hold_collateral(struct verification *v, struct tdx_anchors anchors, s
         buf_put(&text, bytes_of(json_string_value(given), json_string_length(given)));
     else
         json_put(&text, given, false);
-    key_of(v, "collateral", buf_bytes(&text), key);
+    verify_cache_key(v, "collateral", buf_bytes(&text), key);
     if (verify_cache_get(v->options->cache, key, out))
         return 0;
     if (buf_check(&text, "tdx.collateral", &why) < 0

@@ -20,8 +20,47 @@ static EVP_PKEY *key_of_spki(struct bytes spki)
     return key;
 }
 
+static void free_key(void *key)
+{
+    EVP_PKEY_free(key);
+}
+
+static void free_certificate(void *cert)
+{
+    X509_free(cert);
+}
+
+/* Reading a key or certificate costs as much as its signature: those seen before are kept. */
+static bool hold_key(struct verification *v)
+{
+    uint8_t name[32];
+    verify_cache_key(v, "key", buf_bytes(&v->ak_spki), name);
+    if (!verify_cache_get(v->options->cache, name, &v->ak_held)) {
+        EVP_PKEY *key = key_of_spki(buf_bytes(&v->ak_spki));
+        if (!key)
+            return false;
+        verify_cache_add(v->options->cache, name, key, free_key, &v->ak_held);
+    }
+    v->ak = v->ak_held.object;
+    return true;
+}
+
+static int hold_certificate(struct verification *v, struct err *err)
+{
+    uint8_t name[32];
+    verify_cache_key(v, "certificate", v->document->ak_cert, name);
+    if (!verify_cache_get(v->options->cache, name, &v->cert_held)) {
+        X509 *cert;
+        if (x509_parse(v->document->ak_cert, &cert, err) < 0)
+            return -1;
+        verify_cache_add(v->options->cache, name, cert, free_certificate, &v->cert_held);
+    }
+    v->cert = v->cert_held.object;
+    return 0;
+}
+
 /* The key as the document names it: ak_pub, else the public area's, else the certificate's. */
-static int find_key(struct verification *v, const struct tpm_public *area, X509 *cert, struct err *err)
+static int find_key(struct verification *v, const struct tpm_public *area, struct err *err)
 {
     const struct document *d = v->document;
     v->ak_spki = buf_new(8192);
@@ -29,12 +68,11 @@ static int find_key(struct verification *v, const struct tpm_public *area, X509 
         buf_put(&v->ak_spki, d->ak_pub);
     else if (area && tpm_public_spki(area, &v->ak_spki, err) < 0)
         return -1;
-    else if (!area && cert && spki_put_der(X509_get0_pubkey(cert), &v->ak_spki, err) < 0)
+    else if (!area && v->cert && spki_put_der(X509_get0_pubkey(v->cert), &v->ak_spki, err) < 0)
         return -1;
     if (buf_check(&v->ak_spki, "attestation key", err) < 0)
         return -1;
-    v->ak = key_of_spki(buf_bytes(&v->ak_spki));
-    return v->ak ? 0 : err_set(err, ERR_INPUT, 0, "tpm.ak_pub is no key that is understood");
+    return hold_key(v) ? 0 : err_set(err, ERR_INPUT, 0, "tpm.ak_pub is no key that is understood");
 }
 
 /* ---- the certificate ---- */
@@ -119,8 +157,9 @@ static void judge_no_certificate(struct verification *v, enum cloud_type cloud)
                                       : "no AK certificate: the guest made the key");
 }
 
-static int judge_ak_chain(struct verification *v, X509 *cert, struct err *err)
+static int judge_ak_chain(struct verification *v, struct err *err)
 {
+    X509 *cert = v->cert;
     AUTO(verify_held_done) struct verify_held held = { NULL, NULL, NULL, NULL };
     enum cloud_type cloud;
     const struct verify_vendor_trust *roots = roots_of(v, &cloud);
@@ -168,7 +207,6 @@ static bool extra_is_ours(const struct verification *v)
 int verify_tpm(struct verification *v, struct err *err)
 {
     const struct document *d = v->document;
-    AUTO(x509_drop) X509 *cert = NULL;
     struct tpm_public area;
     struct err why = { 0 };
     if (!d->has_tpm) {
@@ -178,9 +216,9 @@ int verify_tpm(struct verification *v, struct err *err)
     bool has_area = d->ak_public.n && tpm_public_parse(d->ak_public, &area, &why) == 0;
     if (d->ak_public.n && !has_area)
         checks_add_rc(v->checks, "tpm.ak_attributes", -1, NULL, &why);
-    if (d->ak_cert.n && x509_parse(d->ak_cert, &cert, &why) < 0)
+    if (d->ak_cert.n && hold_certificate(v, &why) < 0)
         checks_warn(v->checks, "tpm.ak_cert: %.200s", why.cause);
-    if (find_key(v, has_area ? &area : NULL, cert, &why) < 0)
+    if (find_key(v, has_area ? &area : NULL, &why) < 0)
         checks_add_rc(v->checks, "tpm.quote_signature", -1, NULL, &why);
     const struct tpm_quote_request rq = {
         .quote = d->quote,
@@ -202,7 +240,7 @@ int verify_tpm(struct verification *v, struct err *err)
                    "the document shows PCRs that the quote does not cover");
     v->ak_is_runtime_key =
         v->runtime_key.n && v->ak_spki.n && bytes_equal(buf_bytes(&v->runtime_key), buf_bytes(&v->ak_spki));
-    return judge_ak_chain(v, cert, err);
+    return judge_ak_chain(v, err);
 }
 
 /* ---- the anchor ---- */
