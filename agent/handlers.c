@@ -95,6 +95,8 @@ int collaterals_prepare(struct request *r, struct err *err)
     if (bank && !strcmp(bank, "sha384"))
         r->collect.bank = ALG_SHA384;
     r->collect.fresh = fresh;
+    if (fresh)
+        r->retry_after_s = COLLECT_FRESH_SECONDS; /* if it must wait at all */
     return 0;
 }
 

@@ -37,9 +37,12 @@ static int listen_tcp(const struct endpoint *wanted, const char *what, int *out,
     return 0;
 }
 
-/* A socket file that nobody answers was left by a killed process. */
+/* A socket file that nobody answers was left by a killed process. Other files refuse connections as well. */
 static bool is_stale(const struct sockaddr_un *addr)
 {
+    struct stat st;
+    if (lstat(addr->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
     AUTO(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return fd >= 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 && errno == ECONNREFUSED;
 }

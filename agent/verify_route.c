@@ -9,8 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS_MAX   64
-#define DEPTH_DEFAULT 8
+#define THREADS_MAX 64
+/* Contract section 2: a queue of 128; over all threads, and never less than two for each. */
+#define WAITING_MAX 128
+#define DEPTH_MIN   2
 
 struct verifier {
     struct worker *worker[THREADS_MAX];
@@ -117,7 +119,9 @@ int verifier_new(const struct verifier_options *options, struct verifier **out, 
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = options->threads ? options->threads : cores > 0 ? (unsigned)cores : 1;
-    unsigned depth = options->depth ? options->depth : DEPTH_DEFAULT;
+    threads = threads < THREADS_MAX ? threads : THREADS_MAX;
+    unsigned share = WAITING_MAX / threads > DEPTH_MIN ? WAITING_MAX / threads : DEPTH_MIN;
+    unsigned depth = options->depth ? options->depth : share;
     struct verifier *v = calloc(1, sizeof(*v));
     if (!v)
         return err_set(err, ERR_IO, ENOMEM, "no memory for the verifier");
@@ -126,7 +130,7 @@ int verifier_new(const struct verifier_options *options, struct verifier **out, 
     int rc = trust_load(&v->trust, err);
     if (rc == 0)
         rc = verify_cache_new(VERIFY_CACHE_ENTRIES, &v->cache, err);
-    while (rc == 0 && v->threads < threads && v->threads < THREADS_MAX) {
+    while (rc == 0 && v->threads < threads) {
         rc = worker_start("verify", depth, depth, &v->worker[v->threads], err);
         v->threads += rc == 0;
     }

@@ -13,7 +13,7 @@ struct verifier;
 
 struct verifier_options {
     unsigned threads;       /* 0: one a core */
-    unsigned depth;         /* waiting for each thread; 0: 8 */
+    unsigned depth;         /* waiting for each thread; 0: a share of 128 */
     const char *directory;  /* the files that *_path may name lie below it; NULL or "": none may */
     bool allow_given_roots; /* trust_roots in a request */
 };

@@ -14,6 +14,8 @@
 #define NONCE_MAX   30
 #define MAGIC_SIZE  20
 #define SERVICE_MAX 128
+/* Azure: at most one fresh report in so many seconds. */
+#define COLLECT_FRESH_SECONDS 5
 
 struct collector;
 

@@ -15,7 +15,7 @@
 #define COLLECT_WAIT_MAX  20000 /* ms in a queue before a request is given up */
 #define VEK_WAIT_MS       3000  /* how long an answer waits for a certificate on its way */
 #define HCL_REFRESH_S     3600  /* Azure: age of the boot report */
-#define FRESH_INTERVAL_MS 5000  /* Azure: fresh reports, at most one in so many ms */
+#define FRESH_INTERVAL_MS (1000 * COLLECT_FRESH_SECONDS)
 #define BOOT_LOG_MAX      (4u << 20)
 #define ATTEST_MAX        4096
 #define SIGNATURE_MAX     2048

@@ -490,6 +490,18 @@ class StartStop(unittest.TestCase):
             self.assertEqual(again.wait(10), 0)
             again.stderr.close()
 
+    def test_other_files_are_not_replaced(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "notes.txt")
+            with open(path, "w") as f:
+                f.write("not a socket")
+            done = self.run_agent("--state", folder, "--internal", "127.0.0.1:0", "--external", "127.0.0.1:0", "--socket",
+                                  path)
+            self.assertEqual(done.returncode, 4)
+            self.assertIn("notes.txt", done.stderr)
+            with open(path) as f:
+                self.assertEqual(f.read(), "not a socket")
+
 
 if __name__ == "__main__":
     unittest.main(warnings="ignore")
