@@ -154,15 +154,15 @@ void verifier_free(struct verifier *v)
     free(v);
 }
 
-/* The thread with the shortest queue. */
+/* The thread with the least to do. */
 static struct worker *idlest(const struct verifier *v)
 {
     struct worker *best = v->worker[0];
-    unsigned least = worker_waiting(best);
+    unsigned least = worker_load(best);
     for (unsigned i = 1; i < v->threads && least; i++) {
-        unsigned waiting = worker_waiting(v->worker[i]);
-        if (waiting < least) {
-            least = waiting;
+        unsigned load = worker_load(v->worker[i]);
+        if (load < least) {
+            least = load;
             best = v->worker[i];
         }
     }

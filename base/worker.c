@@ -14,16 +14,18 @@ struct worker {
     pthread_cond_t wake;
     struct job *head, **tail;
     unsigned waiting, waiting_outside, depth, outside;
-    bool stopping;
+    bool running, stopping;
 };
 
 static struct job *next_job(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
+    w->running = false;
     while (!w->head && !w->stopping)
         pthread_cond_wait(&w->wake, &w->lock);
     struct job *job = w->stopping ? NULL : w->head;
     if (job) {
+        w->running = true;
         w->head = job->next;
         if (!w->head)
             w->tail = &w->head;
@@ -143,6 +145,14 @@ unsigned worker_waiting(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
     unsigned n = w->waiting;
+    pthread_mutex_unlock(&w->lock);
+    return n;
+}
+
+unsigned worker_load(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    unsigned n = w->waiting + w->running;
     pthread_mutex_unlock(&w->lock);
     return n;
 }

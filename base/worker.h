@@ -34,6 +34,9 @@ MUST_USE int worker_call(struct worker *w, int (*fn)(void *arg, struct err *err)
 /** Jobs waiting now (not the one that runs): for metrics. */
 unsigned worker_waiting(struct worker *w);
 
+/** Jobs waiting, and the one that runs: to choose among several workers. */
+unsigned worker_load(struct worker *w);
+
 /** Finishes the running job, drops the waiting ones, joins the thread, frees. NULL is fine. */
 void worker_stop(struct worker *w);
 

@@ -262,6 +262,7 @@ static void worker_bounds_its_queue(void **state)
     assert_int_equal(worker_submit(w, &jobs[0].job, &err), 0);
     while (worker_waiting(w))
         usleep(1000);
+    assert_int_equal(worker_load(w), 1); /* the one that runs */
     assert_int_equal(worker_submit(w, &jobs[1].job, &err), 0);
     assert_int_equal(worker_submit(w, &jobs[2].job, &err), 0);
     assert_int_equal(worker_submit(w, &jobs[3].job, &err), -1); /* the outside half is full */
@@ -269,6 +270,7 @@ static void worker_bounds_its_queue(void **state)
     assert_int_equal(worker_submit(w, &jobs[4].job, &err), 0);
     assert_int_equal(worker_submit(w, &jobs[5].job, &err), 0);
     assert_int_equal(worker_submit(w, &jobs[6].job, &err), -1); /* one past the depth */
+    assert_int_equal(worker_load(w), 5);
     pthread_mutex_unlock(&gate);
     while (atomic_load(&ran) < 5)
         usleep(1000);
