@@ -429,10 +429,14 @@ class Verify(unittest.TestCase):
         self.assertEqual(self.agent.request("external", "POST", "/offchain-verify", body=b"{}")[0], 404)
 
     def test_route_refusals(self):
+        with open(os.path.join(self.shelf, "empty.json"), "wb"):
+            pass
         doc = json.dumps(self.doc)
         for body, status in ((b"[" * (4 << 20), 400), (b"", 400), (b"{", 400), ({}, 400), ({"collaterals": "{"}, 400),
                              ({"collaterals": doc, "pollcy": 1}, 400), ({"collaterals": 5}, 400),
                              ({"collaterals": doc, "golden_measurement": "{}"}, 400),
+                             ({"collaterals": doc, "golden_measurement": ""}, 400), ({"collaterals": ""}, 400),
+                             ({"collaterals": doc, "golden_measurement_path": "empty.json"}, 400),
                              ({"collaterals": doc, "at": "soon"}, 400), ({"collaterals": doc, "accept_ak": "yes"}, 400),
                              ({"collaterals": doc, "accept_binding": "x"}, 400),
                              ({"collaterals": doc, "nonce": "n" * 31}, 400)):
