@@ -48,3 +48,4 @@ cvm_fuzz(fuzz_azure_verify DEPENDS tee SEEDS azure-snp/milan-v2-hcl-only-no-vcek
 cvm_fuzz(fuzz_golden DEPENDS policy SEEDS golden golden/automata-azure-snp/golden_measurement.json)
 cvm_fuzz(fuzz_pcs_answer DEPENDS tee SEEDS pcs)
 cvm_fuzz(fuzz_verify_document DEPENDS appraisal SEEDS collaterals)
+cvm_fuzz(fuzz_measured_log DEPENDS workload SEEDS measured)
