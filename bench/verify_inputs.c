@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-#define BLOCK 50 /* operations of one kind before the other kind has its turn */
+#define ASK_MAX 100
+#define BLOCK   50 /* operations of one kind before the other kind has its turn */
 
 _Noreturn void bench_fatal(const char *what, const struct err *err)
 {
@@ -18,18 +20,31 @@ _Noreturn void bench_fatal(const char *what, const struct err *err)
     exit(4);
 }
 
+/* Certificates that the machine has still to fetch are not in its first document. */
+static bool incomplete(const struct document *d)
+{
+    return json_array_size(json_object_get(d->root, "missing")) > 0 || (d->ak_cert.n && !d->ak_cert_chain.n)
+           || (d->tee == TEE_SEV_SNP && !d->vek_cert.n);
+}
+
 static void ask(struct input *in, uint16_t port)
 {
     struct http_client client;
     struct err err = { 0 };
-    if (http_client_open(&client, port, &err) < 0
-        || http_client_get(&client, "/collaterals/bench", NULL, &err) != 200)
-        bench_fatal("/collaterals", &err);
-    in->text_n = client.body.n;
-    in->text = strndup((const char *)client.body.p, client.body.n);
+    if (http_client_open(&client, port, &err) < 0)
+        bench_fatal("client", &err);
+    for (unsigned i = 0; i < ASK_MAX && (!in->text || incomplete(&in->document)); i++) {
+        usleep(i ? 100000 : 0);
+        free(in->text);
+        document_done(&in->document);
+        if (http_client_get(&client, "/collaterals/bench", NULL, &err) != 200)
+            bench_fatal("/collaterals", &err);
+        in->text_n = client.body.n;
+        in->text = strndup((const char *)client.body.p, client.body.n);
+        if (!in->text || document_parse(bytes_of(in->text, in->text_n), &in->document, &err) < 0)
+            bench_fatal("the machine's document", &err);
+    }
     http_client_close(&client);
-    if (!in->text || document_parse(bytes_of(in->text, in->text_n), &in->document, &err) < 0)
-        bench_fatal("the machine's document", &err);
 }
 
 static void load_roots(struct input *in)
