@@ -139,6 +139,18 @@ static int read_document(const struct json_spans *spans, const char *name, const
     return 0;
 }
 
+/* An object is judged as it was read with the body. */
+static int read_collaterals(struct verify_body *b, const struct json_spans *spans, size_t text_n,
+                            const char *folder, struct err *err)
+{
+    json_t *v = json_object_get(spans->root, "collaterals");
+    if (json_is_object(v) && !json_object_get(spans->root, "collaterals_path"))
+        return document_from_spans(spans, v, text_n, &b->document, err);
+    if (read_document(spans, "collaterals", folder, &b->collaterals, err) < 0)
+        return -1;
+    return b->collaterals.n ? 0 : err_set(err, ERR_INPUT, 0, "collaterals: missing: the document to judge");
+}
+
 /* ---- the rest ---- */
 
 static int get_text(const json_t *root, const char *name, const char **out, struct err *err)
@@ -237,13 +249,11 @@ static int read_body(struct verify_body *b, struct bytes text, const struct veri
         return err_set(err, ERR_IO, ENOMEM, "no memory for a body");
     if (json_count_check(text, VALUES_MAX, err) < 0 || json_spans_parse(text, BODY_MAX, spans, err) < 0
         || check_members(spans->root, err) < 0
-        || read_document(spans, "collaterals", options->directory, &b->collaterals, err) < 0
+        || read_collaterals(b, spans, text.n, options->directory, err) < 0
         || read_document(spans, "golden_measurement", options->directory, &b->golden, err) < 0
         || take_rest(spans, &b->root, err) < 0 || get_text(b->root, "trust_roots", &b->trust_roots, err) < 0
         || read_accepted(b, err) < 0 || read_question(b, options->now, err) < 0)
         return -1;
-    if (!b->collaterals.n)
-        return err_set(err, ERR_INPUT, 0, "collaterals: missing: the document to judge");
     if (b->trust_roots && !options->allow_given_roots)
         return err_set(
             err, ERR_DENIED, 0,
@@ -265,12 +275,14 @@ int verify_body_parse(struct bytes text, const struct verify_body_options *optio
         return err_while(err, "request body");
     }
     *out = b;
+    out->request.document = out->document.root ? &out->document : NULL;
     return 0;
 }
 
 void verify_body_done(struct verify_body *b)
 {
     json_decref(b->root);
+    document_done(&b->document);
     buf_done(&b->collaterals);
     buf_done(&b->golden);
     buf_done(&b->accept_binding);

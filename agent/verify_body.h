@@ -7,7 +7,8 @@
 struct verify_body {
     json_t *root; /* owned; texts below are borrowed from it */
     struct buf collaterals, golden;
-    const char *trust_roots; /* PEM, or NULL */
+    struct document document; /* of collaterals, where they are an object */
+    const char *trust_roots;  /* PEM, or NULL */
     struct buf accept_binding;
     struct appraise_request request; /* without trust, material and cache */
 };

@@ -92,14 +92,22 @@ static struct bytes pinned(const struct golden_input *g, enum register_id id)
     return bytes_of(v->b, g->given ? v->n : 0);
 }
 
+static int take_document(const struct appraise_request *request, struct document *out, struct err *err)
+{
+    if (!request->document)
+        return document_parse(request->collaterals, out, err);
+    *out = *request->document;
+    *request->document = (struct document){ .root = NULL };
+    return 0;
+}
+
 int appraise(const struct appraise_request *request, struct appraisal *out, struct err *err)
 {
     AUTO(golden_input_done) struct golden_input golden = { .json = NULL };
     AUTO(document_done) struct document document = { .root = NULL };
     AUTO(appraisal_done) struct appraisal made = { NULL, NULL };
     struct verify_options options = request->verify;
-    if (document_parse(request->collaterals, &document, err) < 0
-        || read_golden(request->golden, &golden, err) < 0)
+    if (take_document(request, &document, err) < 0 || read_golden(request->golden, &golden, err) < 0)
         return -1;
     options.pinned_rtmr1 = pinned(&golden, REG_TDX_RTMR1);
     options.pinned_rtmr2 = pinned(&golden, REG_TDX_RTMR2);

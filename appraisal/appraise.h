@@ -8,6 +8,7 @@
 
 struct appraise_request {
     struct bytes collaterals;     /* JSON; untrusted */
+    struct document *document;    /* the same, parsed already: taken over. NULL: collaterals */
     struct bytes golden;          /* JSON; no bytes: none */
     struct bytes golden_key;      /* PEM of the public key that must have signed it; no bytes: not asked */
     struct verify_options verify; /* what golden pins of RTMR1 and RTMR2 is set here */

@@ -344,18 +344,19 @@ static void start_empty(struct document *d)
             *(struct bytes *)(void *)((char *)d + members[i].offset) = bytes_of(NULL, 0);
 }
 
-static int read_document(const struct json_spans *spans, size_t room, struct document *out, struct err *err)
+int document_from_spans(const struct json_spans *spans, json_t *object, size_t text_n, struct document *out,
+                        struct err *err)
 {
     struct document d;
     struct parse p = { .d = &d, .spans = spans, .arena = buf_new(DOCUMENT_MAX) };
     start_empty(&d);
-    if (!json_is_object(spans->root))
+    if (!json_is_object(object))
         return err_set(err, ERR_INPUT, 0, "not a collaterals document: not a JSON object");
-    if (!buf_room(&p.arena, room))
-        return err_set(err, ERR_TOO_LARGE, 0, "a collaterals document of %zu bytes: want %u at most", room,
+    if (!buf_room(&p.arena, text_n + 1))
+        return err_set(err, ERR_TOO_LARGE, 0, "a collaterals document of %zu bytes: want %u at most", text_n,
                        DOCUMENT_MAX);
     p.arena.n = 0;
-    p.holder[IN_ROOT] = spans->root;
+    p.holder[IN_ROOT] = object;
     int rc = 0;
     for (size_t h = 0; h < HOLDERS && rc == 0; h++)
         rc = read_holder_members(&p, (enum holder)h, err);
@@ -364,7 +365,7 @@ static int read_document(const struct json_spans *spans, size_t room, struct doc
         return err_while(err, "collaterals document");
     }
     d.bytes = p.arena.p;
-    d.root = json_incref(spans->root);
+    d.root = json_incref(object);
     *out = d;
     return 0;
 }
@@ -397,7 +398,7 @@ int document_from_json(json_t *root, struct document *out, struct err *err)
     if (!spans)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a document");
     spans->root = json_incref(root);
-    return read_document(spans, text_size(root) + 1, out, err);
+    return document_from_spans(spans, root, text_size(root), out, err);
 }
 
 int document_parse(struct bytes text, struct document *out, struct err *err)
@@ -407,7 +408,7 @@ int document_parse(struct bytes text, struct document *out, struct err *err)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a document");
     if (json_count_check(text, VALUES_MAX, err) < 0 || json_spans_parse(text, DOCUMENT_MAX, spans, err) < 0)
         return err_while(err, "collaterals document");
-    return read_document(spans, text.n + 1, out, err);
+    return document_from_spans(spans, spans->root, text.n, out, err);
 }
 
 void document_done(struct document *d)

@@ -61,6 +61,13 @@ MUST_USE int document_parse(struct bytes text, struct document *out, struct err 
 /** As document_parse(), from a value that is parsed already; takes its own reference. */
 MUST_USE int document_from_json(json_t *root, struct document *out, struct err *err);
 
+struct json_spans;
+
+/** As document_parse(), from an object within a text that is parsed already; no document is larger than that.
+ *  @param text_n  the text's size */
+MUST_USE int document_from_spans(const struct json_spans *spans, json_t *object, size_t text_n,
+                                 struct document *out, struct err *err);
+
 /** For AUTO(document_done). */
 void document_done(struct document *d);
 
