@@ -23,7 +23,7 @@ _Noreturn void bench_fatal(const char *what, const struct err *err)
 /* Certificates that the machine has still to fetch are not in its first document. */
 static bool incomplete(const struct document *d)
 {
-    return json_array_size(json_object_get(d->root, "missing")) > 0 || (d->ak_cert.n && !d->ak_cert_chain.n)
+    return json_object_size(json_object_get(d->root, "missing")) > 0 || (d->ak_cert.n && !d->ak_cert_chain.n)
            || (d->tee == TEE_SEV_SNP && !d->vek_cert.n);
 }
 
