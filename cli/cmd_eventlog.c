@@ -94,7 +94,7 @@ static void put_registers(struct buf *out, const struct tpm_eventlog *log, const
 static void put_comparison(struct buf *out, const struct tpm_eventlog *log, const struct tpm_pcrs *bank,
                            const struct request *rq)
 {
-    buf_printf(out, "\ncompared with %s\n", rq->pcrs_path);
+    buf_printf(out, "\ncompared with %s, %s\n", rq->pcrs_path, digest_name(rq->pcrs.alg));
     for (unsigned i = 0; i < TPM_PCRS; i++)
         if (rq->pcrs.mask & 1u << i)
             buf_printf(out, "  %s %-2u %s\n", register_word(log), i, verdict_text[judge(bank, &rq->pcrs, i)]);
@@ -169,7 +169,7 @@ static int read_pcrs(struct request *rq)
     int rc = read_input(rq->pcrs_path, TPM_PCRS_FILE_MAX, &data, &n);
     if (rc)
         return rc;
-    if (tpm_pcrs_parse(bytes_of(data, n), &rq->pcrs, &err) < 0)
+    if (tpm_pcrs_parse_bank(bytes_of(data, n), rq->bank, &rq->pcrs, &err) < 0)
         return fail_err(STATUS_INPUT, rq->pcrs_path, "not a PCR file", &err);
     if (rq->bank && rq->bank != rq->pcrs.alg)
         return fail(STATUS_USAGE, rq->pcrs_path, "the file is of another bank than --bank says",
@@ -236,7 +236,8 @@ const struct command command_eventlog = {
     "  --pcrs F   compares with a PCR file {\"alg\":\"sha256\",\"pcrs\":{\"0\":hex,...}}; exit status 1 if "
     "a\n"
     "             register differs, or one of the firmware's is extended without an event; others that the\n"
-    "             running system extends (PCR 10 and up) are listed only\n"
+    "             running system extends (PCR 10 and up) are listed only. Of a file with several banks,\n"
+    "             {\"sha256\":{\"0\":hex,...},...}, one is compared: that of --bank, else SHA-256\n"
     "  --json     {\"spec\":...,\"banks\":{\"sha256\":{\"0\":hex}},\"events\":[...]}\n"
     "\n"
     "A log is a hint: only registers that a quote signed make it worth something.\n",

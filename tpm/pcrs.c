@@ -37,16 +37,11 @@ static int parse_value(const char *key, const json_t *value, struct tpm_pcrs *ou
     return 0;
 }
 
-int tpm_pcrs_parse(struct bytes text, struct tpm_pcrs *out, struct err *err)
+static int parse_bank(const char *alg, json_t *pcrs, struct tpm_pcrs *out, struct err *err)
 {
-    AUTO(json_drop) json_t *root = NULL;
     struct tpm_pcrs p = { 0 };
     const char *key;
     json_t *value;
-    if (json_parse(text, TPM_PCRS_FILE_MAX, &root, err) < 0)
-        return err_while(err, "read PCR file");
-    const char *alg = json_string_value(json_object_get(root, "alg"));
-    json_t *pcrs = json_object_get(root, "pcrs");
     if (!alg || !json_is_object(pcrs))
         return err_set(err, ERR_INPUT, 0, "PCR file is not {\"alg\":\"sha256\",\"pcrs\":{\"0\":hex,...}}");
     p.alg = digest_by_name(alg);
@@ -55,6 +50,36 @@ int tpm_pcrs_parse(struct bytes text, struct tpm_pcrs *out, struct err *err)
     json_object_foreach(pcrs, key, value) if (parse_value(key, value, &p, err) < 0) return -1;
     *out = p;
     return 0;
+}
+
+int tpm_pcrs_parse(struct bytes text, struct tpm_pcrs *out, struct err *err)
+{
+    AUTO(json_drop) json_t *root = NULL;
+    if (json_parse(text, TPM_PCRS_FILE_MAX, &root, err) < 0)
+        return err_while(err, "read PCR file");
+    return parse_bank(json_string_value(json_object_get(root, "alg")), json_object_get(root, "pcrs"), out,
+                      err);
+}
+
+int tpm_pcrs_parse_bank(struct bytes text, uint16_t alg, struct tpm_pcrs *out, struct err *err)
+{
+    AUTO(json_drop) json_t *root = NULL;
+    const char *name, *first = NULL;
+    json_t *values;
+    if (json_parse(text, TPM_PCRS_FILE_MAX, &root, err) < 0)
+        return err_while(err, "read PCR file");
+    if (json_object_get(root, "alg") || json_object_get(root, "pcrs"))
+        return parse_bank(json_string_value(json_object_get(root, "alg")), json_object_get(root, "pcrs"), out,
+                          err);
+    json_object_foreach(root, name, values)
+    {
+        if (digest_by_name(name) == (alg ? alg : ALG_SHA256))
+            return parse_bank(name, values, out, err);
+        first = first ? first : name;
+    }
+    if (alg && first)
+        return err_set(err, ERR_INPUT, 0, "PCR file has no bank %s", digest_name(alg));
+    return parse_bank(first, first ? json_object_get(root, first) : NULL, out, err);
 }
 
 json_t *tpm_pcrs_values_json(const struct tpm_pcrs *pcrs)

@@ -13,6 +13,13 @@
  *  @return 0, or -1 with ERR_INPUT naming the member, or ERR_TOO_LARGE */
 MUST_USE int tpm_pcrs_parse(struct bytes text, struct tpm_pcrs *out, struct err *err);
 
+/** As tpm_pcrs_parse(); also takes {"sha256":{"0":hex,...},"sha384":{...}}, several banks by name, of which
+ * one is read.
+ *  @param alg  the bank wanted; 0: SHA-256, or the first if it is not there. A file of one bank gives that
+ * one
+ *  @return 0, or -1 with ERR_INPUT or ERR_TOO_LARGE */
+MUST_USE int tpm_pcrs_parse_bank(struct bytes text, uint16_t alg, struct tpm_pcrs *out, struct err *err);
+
 /** {"0":hex,...} of the values that are valid, ascending. NULL when memory is short. */
 json_t *tpm_pcrs_values_json(const struct tpm_pcrs *pcrs);
 

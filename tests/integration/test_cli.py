@@ -434,6 +434,9 @@ class Eventlog(unittest.TestCase):
                     json.dump({"alg": bank, "pcrs": registers}, f)
                     f.flush()
                     self.log(case["dir"] + "/eventlog.bin", "--pcrs", f.name)
+                whole = path(case["dir"] + "/expected_pcrs.json")
+                answer = self.log(case["dir"] + "/eventlog.bin", "--pcrs", whole, "--bank", bank)
+                self.assertEqual((list(answer["banks"]), set(answer["compared"])), ([bank], set(registers)))
 
 
 if __name__ == "__main__":

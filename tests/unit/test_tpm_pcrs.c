@@ -77,11 +77,36 @@ static void bad_pcr_files_are_refused(void **state)
         assert_int_equal(tpm_pcrs_parse(bytes_str(bad[i]), &p, &err), -1);
         assert_int_equal(err.kind, ERR_INPUT);
         assert_int_equal(p.alg, 7);
+        assert_int_equal(tpm_pcrs_parse_bank(bytes_str(bad[i]), 0, &p, &err), -1);
+        assert_int_equal(p.alg, 7);
     }
     AUTO(free_u8) uint8_t *big = calloc(1, TPM_PCRS_FILE_MAX + 1);
     struct err err = { 0 };
     assert_int_equal(tpm_pcrs_parse(bytes_of(big, TPM_PCRS_FILE_MAX + 1), &p, &err), -1);
     assert_int_equal(err.kind, ERR_TOO_LARGE);
+}
+
+#define SHA1_ONES   "1111111111111111111111111111111111111111"
+#define SHA256_TWOS "2222222222222222222222222222222222222222222222222222222222222222"
+
+static void one_of_several_banks_is_read(void **state)
+{
+    (void)state;
+    static const char both[] = "{\"sha1\":{\"3\":\"" SHA1_ONES "\"},\"sha256\":{\"0\":\"" SHA256_TWOS "\"}}";
+    static const char one[] = "{\"sha1\":{\"3\":\"" SHA1_ONES "\"}}";
+    struct tpm_pcrs p;
+    struct err err = { 0 };
+    assert_int_equal(tpm_pcrs_parse_bank(bytes_str(both), 0, &p, &err), 0);
+    assert_int_equal(p.alg, ALG_SHA256);
+    assert_int_equal(p.mask, 1);
+    assert_int_equal(p.pcr[0].b[31], 0x22);
+    assert_int_equal(tpm_pcrs_parse_bank(bytes_str(both), ALG_SHA1, &p, &err), 0);
+    assert_int_equal(p.alg, ALG_SHA1);
+    assert_int_equal(p.mask, 1 << 3);
+    assert_int_equal(tpm_pcrs_parse_bank(bytes_str(one), 0, &p, &err), 0);
+    assert_int_equal(p.alg, ALG_SHA1);
+    assert_int_equal(tpm_pcrs_parse_bank(bytes_str(one), ALG_SHA256, &p, &err), -1);
+    assert_int_equal(err.kind, ERR_INPUT);
 }
 
 int main(void)
@@ -90,6 +115,7 @@ int main(void)
         cmocka_unit_test(pcr_digest_follows_the_selection_order),
         cmocka_unit_test(pcr_files_read_and_write_alike),
         cmocka_unit_test(bad_pcr_files_are_refused),
+        cmocka_unit_test(one_of_several_banks_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
