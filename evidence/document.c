@@ -121,6 +121,9 @@ static void put_missing(const struct collector *c, const struct evidence *e,
         put_text(out, "boot_log_ccel", c->log_ccel.why);
     if (!extras->journal_log)
         put_text(out, "journal_log", "the journal is not open: the agent's log says why");
+    if (c->shape->tee == TEE_TDX)
+        put_text(out, "collateral",
+                 "not part of what a machine collects: the verifier has it from Intel's PCS or a PCCS");
     if (!c->shape->tpm)
         put_text(out, "tpm", "this platform shape has no TPM");
     if (c->shape->tee == TEE_NONE)
