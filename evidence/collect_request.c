@@ -114,8 +114,6 @@ static int copy_identity(struct collector *c, struct evidence *e, struct err *er
     }
     if (ready && !e->ak_cert.n && c->id.cert_why[0])
         evidence_missing(e, "ak_cert", c->id.cert_why);
-    if (ready && e->ak_cert.n && !e->ak_chain.n)
-        evidence_missing(e, "ak_cert_chain", c->id.chain_why[0] ? c->id.chain_why : "not fetched yet");
     pthread_mutex_unlock(&c->lock);
     return ready ? 0 : err_set(err, ERR_UNAVAILABLE, 0, "the TPM has not given its attestation key yet");
 }
@@ -180,20 +178,40 @@ static struct evidence *evidence_new(struct collector *c, const struct collect_r
     return e;
 }
 
-/* Both parts are queued or none: the second refusal ends the first part early and is reported through done.
- */
+/* The chain above the AK's certificate has come, or not: the part's end. */
+static void chain_came(void *arg, const struct err *err)
+{
+    struct evidence *e = arg;
+    struct err why = { 0 };
+    if (ak_chain_get(e->c->veks, buf_bytes(&e->ak_cert), &e->ak_chain, &why) < 0) {
+        e->ak_chain = (struct ak_chain){ 0 };
+        evidence_missing(e, "ak_cert_chain", err ? err->cause : why.cause);
+    }
+    evidence_part_done(e, NULL);
+}
+
+static void start_chain(struct evidence *e)
+{
+    struct err why = { 0 };
+    if (ak_chain_fetch(e->c->veks, buf_bytes(&e->ak_cert), VEK_WAIT_MS, chain_came, e, &why) < 0)
+        chain_came(e, &why);
+}
+
+/* All parts are queued or none: the second refusal ends its part early and is reported through done. */
 static int queue_parts(struct collector *c, struct evidence *e, struct err *err)
 {
-    bool tee = c->shape->report != REPORT_NONE;
-    atomic_store(&e->pending, (c->shape->tpm ? 1 : 0) + (tee ? 1 : 0));
-    struct worker *tee_on = e->fresh ? c->aux_worker : c->tee_worker;
-    if (!tee)
-        return worker_submit(c->tpm_worker, &e->tpm_job, err);
-    if (worker_submit(tee_on, &e->tee_job, err) < 0)
-        return -1;
+    bool tee = c->shape->report != REPORT_NONE, chain = e->ak_cert.n && !e->ak_chain.n;
     struct err second = { 0 };
-    if (c->shape->tpm && worker_submit(c->tpm_worker, &e->tpm_job, &second) < 0)
+    atomic_store(&e->pending, (c->shape->tpm ? 1 : 0) + (tee ? 1 : 0) + (chain ? 1 : 0));
+    if (tee && worker_submit(e->fresh ? c->aux_worker : c->tee_worker, &e->tee_job, err) < 0)
+        return -1;
+    if (c->shape->tpm && worker_submit(c->tpm_worker, &e->tpm_job, tee ? &second : err) < 0) {
+        if (!tee)
+            return -1;
         evidence_part_done(e, &second);
+    }
+    if (chain)
+        start_chain(e);
     return 0;
 }
 
