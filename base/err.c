@@ -3,6 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#undef err_set
+#undef err_while
+
 int err_set(struct err *err, enum err_kind kind, uint32_t code, const char *fmt, ...)
 {
     if (!err)

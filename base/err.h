@@ -42,6 +42,12 @@ __attribute__((format(printf, 4, 5))) int err_set(struct err *err, enum err_kind
  * dropped. Always returns -1. */
 int err_while(struct err *err, const char *doing);
 
+#ifdef __clang_analyzer__
+/* The analyzer does not look into err.c; it must know what both functions return. */
+#define err_set(err, kind, code, ...) (err_set((err), (kind), (code), __VA_ARGS__), -1)
+#define err_while(err, doing)         (err_while((err), (doing)), -1)
+#endif
+
 /** Writes "outer: inner: cause" into out, always terminated, cut at size. Returns out. */
 char *err_text(const struct err *err, char *out, size_t size);
 

@@ -3,6 +3,7 @@
 #include "base/auto.h"
 #include "base/json.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -27,9 +28,10 @@ static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM"); /* device:inode, systemd.exec(5) */
     struct stat st;
-    unsigned long long dev, ino;
-    return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0
-           && st.st_dev == dev && st.st_ino == ino;
+    char *colon = NULL, *end = NULL;
+    unsigned long long dev = stream ? strtoull(stream, &colon, 10) : 0;
+    unsigned long long ino = colon && *colon == ':' ? strtoull(colon + 1, &end, 10) : 0;
+    return end && !*end && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
 void log_setup(enum log_level level)
@@ -87,7 +89,7 @@ static void put_field(struct iovec *iov, char **heap, const char *key, const cha
     char name[32] = "CVM_";
     size_t k = strlen(name);
     for (; *key && k + 1 < sizeof(name); key++)
-        name[k++] = *key == '-' ? '_' : (char)(*key & ~(*key >= 'a' && *key <= 'z' ? 0x20 : 0));
+        name[k++] = (char)(*key == '-' ? '_' : toupper((unsigned char)*key));
     name[k] = '\0';
     if (asprintf(heap, "%s=%s", name, value) < 0)
         *heap = NULL;

@@ -94,22 +94,23 @@ static int load_material(const struct arguments *args, const struct input *in,
                : 0;
 }
 
-static int judge(const struct arguments *args, const struct input *in, struct verify_options *options)
+static int judge(const struct arguments *args, const struct input *in, const struct verify_options *given)
 {
+    struct verify_options options = *given;
     AUTO(verify_trust_done) struct verify_trust trust = { 0 };
     AUTO(material_done) struct material material = { 0 };
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
     struct err err = { 0 };
     int rc = load_trust(args, in, &trust);
-    if (rc || (rc = load_material(args, in, options, &trust, &material)))
+    if (rc || (rc = load_material(args, in, &options, &trust, &material)))
         return rc;
-    options->trust = &trust;
-    options->material = &material.view;
+    options.trust = &trust;
+    options.material = &material.view;
     const struct appraise_request request = {
         .collaterals = bytes_of(in->document, in->document_n),
         .golden = bytes_of(in->golden, in->golden_n),
         .golden_key = bytes_of(in->golden_key, in->golden_key_n),
-        .verify = *options,
+        .verify = options,
     };
     if (appraise(&request, &appraisal, &err) < 0)
         return fail_err(status_of(&err), args->document, "cannot be judged", &err);

@@ -297,7 +297,7 @@ static int check_nonce(const struct verification *v, const struct rule *rule, st
                        "report_data follows no rule that was published: the nonce is not bound");
     if (d->has_tpm && !quote)
         return err_set(err, ERR_DENIED, 0, "the TPM quote does not carry this magic and nonce");
-    if (ours && strcmp(quote, "magic and nonce") != 0)
+    if (ours && quote && strcmp(quote, "magic and nonce") != 0)
         return err_set(err, ERR_DENIED, 0, "the TPM quote carries the nonce without the magic");
     return 0;
 }

@@ -64,13 +64,14 @@ static int find_key(struct verification *v, const struct tpm_public *area, struc
 {
     const struct document *d = v->document;
     v->ak_spki = buf_new(8192);
+    int rc = 0;
     if (d->ak_pub.n)
         buf_put(&v->ak_spki, d->ak_pub);
-    else if (area && tpm_public_spki(area, &v->ak_spki, err) < 0)
-        return -1;
-    else if (!area && v->cert && spki_put_der(X509_get0_pubkey(v->cert), &v->ak_spki, err) < 0)
-        return -1;
-    if (buf_check(&v->ak_spki, "attestation key", err) < 0)
+    else if (area)
+        rc = tpm_public_spki(area, &v->ak_spki, err);
+    else if (v->cert)
+        rc = spki_put_der(X509_get0_pubkey(v->cert), &v->ak_spki, err);
+    if (rc < 0 || buf_check(&v->ak_spki, "attestation key", err) < 0)
         return -1;
     return hold_key(v) ? 0 : err_set(err, ERR_INPUT, 0, "tpm.ak_pub is no key that is understood");
 }

@@ -220,6 +220,7 @@ static int ask_as_permitted(struct ask *a, struct tee_report *out, struct err *e
         rc = ask_in_entry(a, out, err);
         (void)a->l->tsm.remove(a->l->tsm.ctx, entry);
     }
+    a->entry = NULL; /* gone with this try */
     char provider[TSM_TEXT_MAX];
     if (rc == 0 || err->kind != ERR_DENIED || tsm_text(a->l, TSM_SHARED, "provider", provider) < 0)
         return rc;

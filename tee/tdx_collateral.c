@@ -122,7 +122,7 @@ static int set_document(struct tdx_signed *s, enum tdx_part part, struct bytes t
         return err_set(err, ERR_INPUT, 0, "\"%s\" is no JSON object", parts[part].name);
     if (json_object_get(doc, parts[part].inner) && open_answer(s, part, doc, text, &raw, err) < 0)
         return -1;
-    uint8_t *copy = malloc(raw.n);
+    uint8_t *copy = malloc(raw.n ? raw.n : 1);
     if (!copy)
         return err_set(err, ERR_IO, 0, "out of memory");
     memcpy(copy, raw.p, raw.n);

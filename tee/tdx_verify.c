@@ -42,7 +42,7 @@ static const char *outside(struct run *r, const char *what, struct window w)
 static const char *why_no_quote_signature(const struct run *r)
 {
     const struct tdx_quote *q = &r->v->quote;
-    if (!r->signer->attestation_key)
+    if (!r->signer || !r->signer->attestation_key)
         return "the attestation key is no point of P-256";
     return p256_verify(r->signer->attestation_key, q->signed_bytes, q->signature)
                ? NULL

@@ -303,7 +303,7 @@ int measured_log_open(const char *path, const char *boot_id, struct tpm *tpm, co
     pthread_mutex_init(&log->lock, NULL);
     log->fd = -1;
     log->json = buf_new(LOG_FILE_MAX);
-    strcpy(log->boot_id, boot_id);
+    memcpy(log->boot_id, boot_id, strlen(boot_id) + 1);
     memcpy(log->pcrs, pcrs, n * sizeof(*pcrs));
     log->pcr_count = n;
     if (tpm && tpm_banks_get(tpm, &log->banks, err) < 0)

@@ -177,9 +177,9 @@ static void google_instance(struct buf *out, const char *shape)
 {
     AUTO(buf_done) struct buf info = buf_new(512), properties = buf_new(128), sequence = buf_new(128);
     static const uint8_t flags[6] = { 0, 0xFF, 0xFF, 0, 0, 0 }; /* security version; production, ... */
-    for (uint8_t i = 0; i < sizeof(flags); i++) {
+    for (unsigned i = 0; i < sizeof(flags); i++) {
         const uint8_t inner[3] = { i ? DER_BOOLEAN : DER_INTEGER, 1, flags[i] };
-        der_put(&properties, 0xA0 | i, bytes_of(inner, sizeof(inner)));
+        der_put(&properties, (uint8_t)(0xA0 | i), bytes_of(inner, sizeof(inner)));
     }
     der_put(&sequence, DER_SEQUENCE, buf_bytes(&properties));
     der_put(&info, DER_UTF8, bytes_str(GOOGLE_ZONE));

@@ -173,7 +173,7 @@ struct extend_job {
 static int extend_visit(void *arg, const struct boot_event *e, struct err *err)
 {
     struct extend_job *j = arg;
-    struct digest d[TPM_BANKS_MAX];
+    struct digest d[TPM_BANKS_MAX] = { { 0 } };
     for (size_t i = 0; i < j->banks->n; i++)
         if (digest_of(j->banks->alg[i], e->hashed, &d[i], err) < 0)
             return -1;

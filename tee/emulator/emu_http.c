@@ -174,7 +174,7 @@ static unsigned thim(struct visit *v)
         newest_first[i] = p.facts->tcb[7 - i];
     hex_to(tcbm, bytes_of(newest_first, sizeof(newest_first)));
     for (char *c = tcbm; *c; c++)
-        *c = *c >= 'a' ? (char)(*c - 'a' + 'A') : *c;
+        *c = (char)toupper((unsigned char)*c);
     buf_str(v->body, "{");
     json_put_key(v->body, "vcekCert");
     json_put_string(v->body, buf_bytes(&vcek));

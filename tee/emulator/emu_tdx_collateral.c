@@ -130,7 +130,7 @@ static bool genuine(const struct tdx_certs *c, struct bytes doc, size_t head, ti
     if (doc.n < head + tail)
         return false;
     struct bytes inner = bytes_of(doc.p + head, doc.n - head - tail);
-    if (memcmp(inner.p + inner.n, SIGNATURE_KEY, strlen(SIGNATURE_KEY))
+    if (memcmp(inner.p + inner.n, SIGNATURE_KEY, strlen(SIGNATURE_KEY)) != 0
         || hex_decode_fixed(bytes_of(doc.p + doc.n - 130, 128), raw, sizeof(raw), &ignored) < 0)
         return false;
     ECDSA_SIG *sig = ECDSA_SIG_new();
