@@ -42,7 +42,7 @@ static const char *outside(struct run *r, const char *what, struct window w)
 static const char *why_no_quote_signature(const struct run *r)
 {
     const struct tdx_quote *q = &r->v->quote;
-    if (!r->signer || !r->signer->attestation_key)
+    if (!r->signer->attestation_key)
         return "the attestation key is no point of P-256";
     return p256_verify(r->signer->attestation_key, q->signed_bytes, q->signature)
                ? NULL
@@ -302,7 +302,7 @@ void tdx_verify(const struct tdx_request *rq, struct checks *checks, struct tdx_
         return;
     }
     if ((!r.signer || !bytes_equal(bytes_of(r.signer->raw, r.signer->raw_n), tdx_signer_bytes(&out->quote)))
-        && tdx_prepare_signer(&out->quote, &rq->anchors, &own, &err) < 0) {
+        && (tdx_prepare_signer(&out->quote, &rq->anchors, &own, &err) < 0 || !own)) {
         checks_add_rc(checks, CHECK_FORMAT, -1, "", &err);
         all_impossible(&r);
         return;
