@@ -10,7 +10,7 @@
 
 static const char help_text[] =
     "usage: cvm-agent [OPTION]...\n"
-    "Serves this confidential VM's evidence over HTTP, and measures and runs its workload.\n\n"
+    "Serves this confidential VM's evidence over HTTP, and judges the evidence of others.\n\n"
     "  --config FILE         agent policy (default: WORKLOAD/config/cvm_agent/cvm_agent_policy.json)\n"
     "  --workload DIR        the workload (default: /data/workload)\n"
     "  --emulate SHAPE       stand in for hardware: snp, tdx, snp-vtpm, tdx-vtpm, azure-snp, azure-tdx,\n"
