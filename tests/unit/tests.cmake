@@ -11,6 +11,7 @@ cvm_test(test_tpm_eventlog_made SOURCES unit/test_tpm_eventlog_made.c DEPENDS tp
 if(CVM_EMULATOR)
     cvm_test(test_measured_log SOURCES unit/test_measured_log.c DEPENDS workload softtpm LABELS unit)
 endif()
+cvm_test(test_keccak SOURCES unit/test_keccak.c DEPENDS workload LABELS unit)
 cvm_test(test_tee_manifest SOURCES unit/test_tee_manifest.c DEPENDS tee LABELS unit)
 cvm_test(test_tee_signatures SOURCES unit/test_tee_signatures.c DEPENDS tee LABELS unit)
 cvm_test(test_tee_snp SOURCES unit/test_tee_snp.c DEPENDS tee LABELS unit)
