@@ -1,19 +1,18 @@
 #include "base/http.h"
 
 #include "base/auto.h"
+#include "base/curl.h"
 #include "base/digest.h"
 #include "base/enc.h"
 
-#include <curl/curl.h>
 #include <errno.h>
-#include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 struct transfer {
+    const struct curl_functions *f;
     struct http_response *out;
     const struct http_request *request;
     bool too_large, pin_failed, saw_peer;
@@ -52,9 +51,11 @@ static int on_certificate(X509_STORE_CTX *store, void *arg)
 
 static CURLcode on_tls(CURL *curl, void *ssl, void *arg)
 {
+    const struct transfer *t = arg;
     (void)curl;
-    SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, NULL); /* on_certificate is the judge, whatever curl was told */
-    SSL_CTX_set_cert_verify_callback(ssl, on_certificate, arg);
+    /* on_certificate is the judge, whatever curl was told */
+    t->f->ssl_ctx_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+    t->f->ssl_ctx_set_cert_verify_callback(ssl, on_certificate, arg);
     return CURLE_OK;
 }
 
@@ -70,7 +71,7 @@ static int fail(const struct transfer *t, CURLcode rc, const char *detail, struc
     if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL)
         return err_set(err, ERR_INPUT, (uint32_t)rc, "%.100s: not an http or https URL", url);
     return err_set(err, ERR_UNAVAILABLE, (uint32_t)rc, "%.100s: %s", url,
-                   detail[0] ? detail : curl_easy_strerror(rc));
+                   detail[0] ? detail : t->f->easy_strerror(rc));
 }
 
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -82,48 +83,49 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 static void set_options(CURL *curl, const struct http_request *request, struct curl_slist *headers,
                         struct transfer *t, char *detail)
 {
-    curl_easy_setopt(curl, CURLOPT_URL, request->url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)request->deadline_ms);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "cvm-agent/" CVM_VERSION);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls);
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, t);
+    CURLcode (*set)(CURL *, CURLoption, ...) = t->f->easy_setopt;
+    set(curl, CURLOPT_URL, request->url);
+    set(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    set(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    set(curl, CURLOPT_NOSIGNAL, 1L);
+    set(curl, CURLOPT_PROXY, "");
+    set(curl, CURLOPT_TIMEOUT_MS, (long)request->deadline_ms);
+    set(curl, CURLOPT_HTTPHEADER, headers);
+    set(curl, CURLOPT_USERAGENT, "cvm-agent/" CVM_VERSION);
+    set(curl, CURLOPT_WRITEFUNCTION, on_body);
+    set(curl, CURLOPT_WRITEDATA, t);
+    set(curl, CURLOPT_ERRORBUFFER, detail);
+    set(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+    set(curl, CURLOPT_SSL_CTX_DATA, t);
     if (request->cancel) {
-        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, request->cancel);
+        set(curl, CURLOPT_NOPROGRESS, 0L);
+        set(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        set(curl, CURLOPT_XFERINFODATA, request->cancel);
     }
     if (request->unix_socket)
-        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+        set(curl, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
     if (request->insecure || request->pin_sha256) {
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L); /* no authorities to load; see on_tls() */
+        set(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+        set(curl, CURLOPT_SSL_VERIFYPEER, 0L); /* no authorities to load; see on_tls() */
     }
     if (!strcmp(request->method, "POST")) {
-        curl_easy_setopt(curl, CURLOPT_POST, 1L);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.n);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body.p);
+        set(curl, CURLOPT_POST, 1L);
+        set(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.n);
+        set(curl, CURLOPT_POSTFIELDS, request->body.p);
     } else {
-        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+        set(curl, CURLOPT_CUSTOMREQUEST, request->method);
     }
 }
 
 /* The last of several headers of one name counts. */
-static int keep_headers(CURL *curl, const struct http_request *request, struct http_response *out,
-                        struct err *err)
+static int keep_headers(CURL *curl, const struct transfer *t, struct http_response *out, struct err *err)
 {
+    const struct http_request *request = t->request;
     for (size_t i = 0; i < HTTP_WANTED_MAX && request->wanted[i]; i++) {
         struct curl_header *h = NULL;
-        if (curl_easy_header(curl, request->wanted[i], 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+        if (t->f->easy_header(curl, request->wanted[i], 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
             continue;
-        if (h->amount > 1 && curl_easy_header(curl, request->wanted[i], h->amount - 1, CURLH_HEADER, -1, &h))
+        if (h->amount > 1 && t->f->easy_header(curl, request->wanted[i], h->amount - 1, CURLH_HEADER, -1, &h))
             continue;
         if (strlen(h->value) > HTTP_HEADER_VALUE_MAX)
             return err_set(err, ERR_TOO_LARGE, 0, "%.100s: the header %.60s is over %d bytes", request->url,
@@ -135,27 +137,22 @@ static int keep_headers(CURL *curl, const struct http_request *request, struct h
     return 0;
 }
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-
-static void curl_start(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static int perform(void *ctx, const struct http_request *request, struct http_response *out, struct err *err)
 {
     (void)ctx;
-    pthread_once(&curl_once, curl_start);
     if (request->deadline_ms == 0)
         return err_set(err, ERR_INPUT, 0, "%s: a request without a deadline", request->url);
+    const struct curl_functions *f = curl_load(err);
+    if (!f)
+        return -1;
     struct http_response r = { .body = buf_new(request->max_body) };
-    struct transfer t = { .out = &r, .request = request };
+    struct transfer t = { .f = f, .out = &r, .request = request };
     char detail[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL;
-    CURL *curl = curl_easy_init();
+    CURL *curl = f->easy_init();
     CURLcode rc = curl ? CURLE_OK : CURLE_OUT_OF_MEMORY;
     for (size_t i = 0; i < HTTP_HEADERS_MAX && request->headers[i] && rc == CURLE_OK; i++) {
-        struct curl_slist *more = curl_slist_append(headers, request->headers[i]);
+        struct curl_slist *more = f->slist_append(headers, request->headers[i]);
         if (!more)
             rc = CURLE_OUT_OF_MEMORY;
         else
@@ -163,19 +160,19 @@ static int perform(void *ctx, const struct http_request *request, struct http_re
     }
     if (rc == CURLE_OK) {
         set_options(curl, request, headers, &t, detail);
-        rc = curl_easy_perform(curl);
+        rc = f->easy_perform(curl);
     }
     if (rc == CURLE_OK) {
         long status = 0;
         curl_off_t retry = 0;
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-        curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry);
+        f->easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        f->easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry);
         r.status = (unsigned)status;
         r.retry_after_s = retry > 0 && retry < 86400 ? (unsigned)retry : 0;
     }
-    int kept = rc == CURLE_OK ? keep_headers(curl, request, &r, err) : 0;
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
+    int kept = rc == CURLE_OK ? keep_headers(curl, &t, &r, err) : 0;
+    f->slist_free_all(headers);
+    f->easy_cleanup(curl);
     if (rc != CURLE_OK || kept < 0) {
         http_response_done(&r);
         return kept < 0 ? -1 : fail(&t, rc, detail, err);
