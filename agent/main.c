@@ -296,7 +296,7 @@ int main(int argc, char **argv)
 {
     struct agent a = { .trust_storage = buf_new(TRUST_MAX),
                        .listeners = { .internal = -1, .external = -1, .socket = -1 },
-                       .priv = { .fd = -1 } };
+                       .priv = PRIV_CLIENT_NONE };
     struct err err = { 0 };
     process_harden();
     if (options_parse(argc, argv, &a.options, &err) < 0)

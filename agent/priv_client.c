@@ -1,12 +1,22 @@
 #include "agent/priv_client.h"
 
 #include "base/auto.h"
+#include "base/enc.h"
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
+
+#define FIREWALL_MS     10000
+#define LIVEPATCH_MS    60000 /* the old patches' transitions */
+#define ENGINE_START_MS 60000
+#define ENGINE_MS       5000
+#define MAINTENANCE_MS  10000
 
 int priv_connect(const char *path, struct priv_client *out, struct err *err)
 {
@@ -17,54 +27,262 @@ int priv_connect(const char *path, struct priv_client *out, struct err *err)
     if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
         return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, (uint32_t)errno,
                        "cannot reach cvm-agent-priv at %.100s: %s", path, strerror(errno));
-    *out = (struct priv_client){ fd, 0 };
+    out->fd = fd;
+    out->sequence = 0;
     fd = -1;
     return 0;
 }
 
-static int transfer(int fd, uint8_t raw[static PRIV_MESSAGE_SIZE], unsigned deadline_ms, struct err *err)
+static int64_t now_ms(void)
 {
-    struct pollfd wait = { .fd = fd, .events = POLLIN };
-    if (send(fd, raw, PRIV_MESSAGE_SIZE, MSG_NOSIGNAL) != (ssize_t)PRIV_MESSAGE_SIZE)
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The replies of earlier calls that nobody waited for must not be taken for this one's, nor fill the queue.
+ */
+static int send_message(int to, const uint8_t raw[static PRIV_MESSAGE_SIZE], int fd, struct err *err)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = { .room = { 0 } };
+    struct iovec part = { (void *)(uintptr_t)raw, PRIV_MESSAGE_SIZE };
+    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+    if (fd >= 0) {
+        m.msg_control = control.room;
+        m.msg_controllen = sizeof(control.room);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    }
+    if (sendmsg(to, &m, MSG_NOSIGNAL) != (ssize_t)PRIV_MESSAGE_SIZE)
         return err_set(err, ERR_UNAVAILABLE, (uint32_t)errno, "cvm-agent-priv is gone: %s", strerror(errno));
-    if (poll(&wait, 1, (int)deadline_ms) != 1)
-        return err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv did not answer within %u ms", deadline_ms);
-    if (recv(fd, raw, PRIV_MESSAGE_SIZE, MSG_TRUNC) != (ssize_t)PRIV_MESSAGE_SIZE)
-        return err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv is gone");
     return 0;
+}
+
+static int receive_message(int from, uint8_t raw[static PRIV_MESSAGE_SIZE], int *fd, struct err *err)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = { raw, PRIV_MESSAGE_SIZE };
+    struct msghdr m = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)
+    };
+    ssize_t n;
+    *fd = -1;
+    do
+        n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return err_set(err, ERR_UNAVAILABLE, n < 0 ? (uint32_t)errno : 0, "cvm-agent-priv is gone");
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
+        && c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+    if (n != (ssize_t)PRIV_MESSAGE_SIZE || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+        close_fd(fd);
+        *fd = -1;
+        return err_set(err, ERR_INPUT, 0, "cvm-agent-priv sent %zd bytes, want %u", n, PRIV_MESSAGE_SIZE);
+    }
+    return 0;
+}
+
+/* Waits for the reply with our sequence number; earlier ones are late answers to calls that gave up. */
+static int await_reply(struct priv_client *c, const struct priv_request *q, struct priv_message *reply,
+                       int *fd, struct err *err)
+{
+    uint8_t raw[PRIV_MESSAGE_SIZE];
+    int64_t until = now_ms() + q->deadline_ms;
+    for (;;) {
+        int64_t left = until - now_ms();
+        struct pollfd wait = { .fd = c->fd, .events = POLLIN };
+        int ready = left > 0 ? poll(&wait, 1, (int)left) : 0;
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0)
+            return err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv did not answer within %u ms",
+                           q->deadline_ms);
+        if (receive_message(c->fd, raw, fd, err) < 0)
+            return -1;
+        int whole = priv_message_decode(bytes_of(raw, sizeof(raw)), reply, err);
+        if (whole == 0 && reply->sequence == c->sequence && reply->verb == (uint16_t)q->verb)
+            return 0;
+        close_fd(fd);
+        *fd = -1;
+        if (whole < 0)
+            return -1;
+        if (reply->sequence == c->sequence)
+            return err_set(err, ERR_INPUT, 0, "cvm-agent-priv answered another message");
+    }
 }
 
 static int judge(const struct priv_message *reply, struct err *err)
 {
     static const char *const reasons[] = { NULL, "took the message for malformed", "does not know the verb",
                                            "does not support the verb in this build" };
+    int length = (int)reply->payload_size;
     if (reply->status == PRIV_OK)
         return 0;
-    return err_set(err, ERR_UNAVAILABLE, reply->status, "cvm-agent-priv %s",
-                   reply->status < ARRAY_SIZE(reasons) ? reasons[reply->status] : "failed");
+    if (reply->status < ARRAY_SIZE(reasons))
+        return err_set(err, ERR_UNAVAILABLE, reply->status, "cvm-agent-priv %s", reasons[reply->status]);
+    return err_set(err, reply->status == PRIV_REFUSED ? ERR_UNAVAILABLE : ERR_IO, reply->flags, "%.*s",
+                   length, (const char *)reply->payload);
+}
+
+static int do_locked(struct priv_client *c, const struct priv_request *q, struct priv_message *reply, int *fd,
+                     struct err *err)
+{
+    struct priv_message m = { .verb = (uint16_t)q->verb,
+                              .sequence = ++c->sequence,
+                              .flags = q->flags,
+                              .payload_size = (uint32_t)q->payload.n };
+    uint8_t raw[PRIV_MESSAGE_SIZE];
+    memcpy(m.payload, q->payload.p, q->payload.n);
+    priv_message_encode(&m, raw);
+    if (send_message(c->fd, raw, q->fd, err) < 0 || await_reply(c, q, reply, fd, err) < 0)
+        return -1;
+    if (judge(reply, err) == 0 && (*fd >= 0) == q->wants_fd)
+        return 0;
+    bool good = reply->status == PRIV_OK;
+    close_fd(fd);
+    *fd = -1;
+    return good ? err_set(err, ERR_INPUT, 0, "cvm-agent-priv sent a reply %s a descriptor",
+                          q->wants_fd ? "without" : "with")
+                : -1;
+}
+
+int priv_do(struct priv_client *c, const struct priv_request *request, struct priv_message *reply,
+            int *reply_fd, struct err *err)
+{
+    int fd = -1;
+    if (c->fd < 0)
+        return err_set(err, ERR_UNAVAILABLE, 0, "there is no cvm-agent-priv");
+    if (request->payload.n > PRIV_PAYLOAD_MAX)
+        return err_set(err, ERR_TOO_LARGE, 0, "a payload of %zu bytes, at most %u", request->payload.n,
+                       PRIV_PAYLOAD_MAX);
+    pthread_mutex_lock(&c->lock);
+    int rc = do_locked(c, request, reply, &fd, err);
+    pthread_mutex_unlock(&c->lock);
+    if (rc == 0 && request->wants_fd)
+        *reply_fd = fd;
+    return rc;
 }
 
 int priv_call(struct priv_client *c, enum priv_verb verb, struct bytes payload, unsigned deadline_ms,
               struct priv_message *reply, struct err *err)
 {
-    struct priv_message m = { .verb = (uint16_t)verb,
-                              .sequence = ++c->sequence,
-                              .payload_size = (uint32_t)payload.n };
-    uint8_t raw[PRIV_MESSAGE_SIZE];
-    if (c->fd < 0)
-        return err_set(err, ERR_UNAVAILABLE, 0, "there is no cvm-agent-priv");
-    if (payload.n > PRIV_PAYLOAD_MAX)
-        return err_set(err, ERR_TOO_LARGE, 0, "a payload of %zu bytes, at most %u", payload.n,
-                       PRIV_PAYLOAD_MAX);
-    memcpy(m.payload, payload.p, payload.n);
-    priv_message_encode(&m, raw);
-    if (transfer(c->fd, raw, deadline_ms, err) < 0
-        || priv_message_decode(bytes_of(raw, sizeof(raw)), &m, err) < 0)
-        return -1;
-    if (m.sequence != c->sequence || m.verb != (uint16_t)verb)
-        return err_set(err, ERR_INPUT, 0, "cvm-agent-priv answered another message");
-    if (judge(&m, err) < 0)
-        return -1;
-    *reply = m;
-    return 0;
+    const struct priv_request q = { .verb = verb, .payload = payload, .fd = -1, .deadline_ms = deadline_ms };
+    return priv_do(c, &q, reply, NULL, err);
+}
+
+/* A file in memory that nobody, we included, can change any more: what is checked is what is used. */
+static int sealed_file(const char *name, struct bytes data, struct err *err)
+{
+    AUTO(close_fd) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    size_t done = 0;
+    while (fd >= 0 && done < data.n) {
+        ssize_t n = write(fd, data.p + done, data.n - done);
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    if (fd < 0 || done < data.n
+        || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return err_set(err, ERR_IO, (uint32_t)errno, "no memory for %zu bytes of %s: %s", data.n, name,
+                       strerror(errno));
+    int out = fd;
+    fd = -1;
+    return out;
+}
+
+int priv_firewall(struct priv_client *c, const struct priv_port *ports, size_t n, struct err *err)
+{
+    uint8_t payload[PRIV_PORTS_MAX * PRIV_PORT_SIZE];
+    struct priv_message reply;
+    if (n > PRIV_PORTS_MAX)
+        return err_set(err, ERR_INPUT, 0, "%zu firewall rules, at most %u", n, PRIV_PORTS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const struct priv_port *p = &ports[i];
+        if (p->first == 0 || p->last < p->first)
+            return err_set(err, ERR_INPUT, 0, "firewall rule %zu: ports %u to %u", i, p->first, p->last);
+        const uint8_t record[PRIV_PORT_SIZE] = { p->udp ? 17 : 6,
+                                                 0,
+                                                 (uint8_t)p->first,
+                                                 (uint8_t)(p->first >> 8),
+                                                 (uint8_t)p->last,
+                                                 (uint8_t)(p->last >> 8),
+                                                 0,
+                                                 0 };
+        memcpy(payload + i * PRIV_PORT_SIZE, record, PRIV_PORT_SIZE);
+    }
+    return priv_call(c, PRIV_FIREWALL, bytes_of(payload, n * PRIV_PORT_SIZE), FIREWALL_MS, &reply, err);
+}
+
+int priv_livepatch_ready(struct priv_client *c, struct err *err)
+{
+    struct priv_message reply;
+    return priv_call(c, PRIV_LIVEPATCH, bytes_of(NULL, 0), LIVEPATCH_MS, &reply, err);
+}
+
+int priv_livepatch(struct priv_client *c, struct bytes module, struct err *err)
+{
+    struct priv_message reply;
+    AUTO(close_fd) int fd = sealed_file("livepatch", module, err);
+    const struct priv_request q = {
+        .verb = PRIV_LIVEPATCH, .flags = PRIV_LIVEPATCH_LOAD, .fd = fd, .deadline_ms = LIVEPATCH_MS
+    };
+    return fd < 0 ? -1 : priv_do(c, &q, &reply, NULL, err);
+}
+
+int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, struct bytes policy, struct err *err)
+{
+    struct priv_message reply;
+    const uint8_t payload[2] = { (uint8_t)kind, 0 };
+    if (policy.n > PRIV_POLICY_MAX)
+        return err_set(err, ERR_TOO_LARGE, 0, "a signature policy of %zu bytes, at most %u", policy.n,
+                       PRIV_POLICY_MAX);
+    AUTO(close_fd) int fd = sealed_file("policy.json", policy, err);
+    const struct priv_request q = { .verb = PRIV_ENGINE,
+                                    .flags = PRIV_ENGINE_START,
+                                    .payload = bytes_of(payload, sizeof(payload)),
+                                    .fd = fd,
+                                    .deadline_ms = ENGINE_START_MS };
+    return fd < 0 ? -1 : priv_do(c, &q, &reply, NULL, err);
+}
+
+int priv_engine_stop(struct priv_client *c, struct err *err)
+{
+    struct priv_message reply;
+    const struct priv_request q = {
+        .verb = PRIV_ENGINE, .flags = PRIV_ENGINE_STOP, .fd = -1, .deadline_ms = ENGINE_START_MS
+    };
+    return priv_do(c, &q, &reply, NULL, err);
+}
+
+int priv_engine_connect(void *ctx, struct err *err)
+{
+    struct priv_message reply;
+    int fd = -1;
+    const struct priv_request q = { .verb = PRIV_ENGINE,
+                                    .flags = PRIV_ENGINE_CONNECT,
+                                    .fd = -1,
+                                    .wants_fd = true,
+                                    .deadline_ms = ENGINE_MS };
+    return priv_do(ctx, &q, &reply, &fd, err) < 0 ? -1 : fd;
+}
+
+int priv_maintenance(struct priv_client *c, const char *id, int signal, struct err *err)
+{
+    uint8_t payload[PRIV_MAINTENANCE_SIZE] = { 0 };
+    struct priv_message reply;
+    if (hex_decode_fixed(bytes_str(id), payload, 32, err) < 0)
+        return err_while(err, "container id");
+    payload[32] = (uint8_t)signal;
+    return priv_call(c, PRIV_MAINTENANCE, bytes_of(payload, sizeof(payload)), MAINTENANCE_MS, &reply, err);
 }

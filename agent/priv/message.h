@@ -20,7 +20,32 @@ enum priv_verb {
     PRIV_MAINTENANCE = 4
 };
 
-enum priv_status { PRIV_OK = 0, PRIV_MALFORMED = 1, PRIV_UNKNOWN_VERB = 2, PRIV_NOT_SUPPORTED = 3 };
+enum priv_status {
+    PRIV_OK = 0,
+    PRIV_MALFORMED = 1,
+    PRIV_UNKNOWN_VERB = 2,
+    PRIV_NOT_SUPPORTED = 3,
+    PRIV_FAILED = 4, /* flags: errno or 0; payload: a sentence */
+    PRIV_REFUSED = 5 /* the machine does not allow it; payload: a sentence */
+};
+
+/** PRIV_FIREWALL: the payload is any number of records of PRIV_PORT_SIZE bytes: u8 protocol (6 or 17), u8 0,
+ * u16 first port, u16 last port, u16 0. They replace what was open before. */
+#define PRIV_PORT_SIZE 8u
+#define PRIV_PORTS_MAX 500u
+
+/** PRIV_LIVEPATCH, flags of the request. LOAD comes with a descriptor: a sealed memfd with the module. */
+enum priv_livepatch { PRIV_LIVEPATCH_ASK = 0, PRIV_LIVEPATCH_LOAD = 1 };
+
+/** PRIV_ENGINE, flags of the request. START: payload u16 kind, and a descriptor: a sealed memfd with the
+ * signature policy that the engine shall use; the reply comes when the engine answers. CONNECT: the reply
+ * comes with a descriptor. */
+enum priv_engine { PRIV_ENGINE_CONNECT = 0, PRIV_ENGINE_START = 1, PRIV_ENGINE_STOP = 2 };
+enum priv_engine_kind { PRIV_PODMAN = 1, PRIV_DOCKER = 2 };
+#define PRIV_POLICY_MAX (256u << 10)
+
+/** PRIV_MAINTENANCE: the payload is the 32 bytes of a container's id and u16 signal number. */
+#define PRIV_MAINTENANCE_SIZE 34u
 
 struct priv_message {
     uint16_t verb, status; /* status: in replies */

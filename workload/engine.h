@@ -1,0 +1,150 @@
+/** workload/engine.h: the container engine over its REST API: rootful podman's libpod API v4 (podman 4.3 and
+ * later). Every request goes over a connection of its own, which the dialer makes: in the agent the
+ * privileged helper connects and hands the descriptor over, in tests a Unix socket is dialled. Only things
+ * that carry our labels are listed, and names are those given here: nothing else on the machine is touched.
+ * Source: podman's API reference (docs.podman.io, "libpod"), version 4.
+ *
+ * All functions are callable from any thread. What the engine answers is not trusted beyond its size.
+ */
+#ifndef CVM_WORKLOAD_ENGINE_H
+#define CVM_WORKLOAD_ENGINE_H
+
+#include "base/buf.h"
+
+#include <stdatomic.h>
+
+/** Hex characters of an image, container or config id, and a terminator. */
+#define ENGINE_ID_SIZE  65
+#define ENGINE_NAME_MAX 255
+
+/** Labels on everything that we make. */
+#define ENGINE_LABEL_PROJECT "org.cvm-agent.project"
+#define ENGINE_LABEL_SERVICE "org.cvm-agent.service"
+#define ENGINE_LABEL_CONFIG  "org.cvm-agent.config-sha256"
+
+/** Makes connections to the engine. */
+struct engine_dial {
+    /** @return a connected stream socket, which the engine closes, or -1 with *err set */
+    int (*connect)(void *ctx, struct err *err);
+    void *ctx;
+};
+
+struct engine {
+    struct engine_dial dial;
+    const atomic_bool *cancel; /* set by another thread: give up within a second or so; NULL: never */
+};
+
+/** Credentials of one registry. */
+struct engine_auth {
+    const char *username, *password;
+};
+
+/** @param version  the engine's version text ("4.3.1"), may be NULL
+ *  @return 0, or -1 with ERR_UNAVAILABLE */
+MUST_USE int engine_ping(const struct engine *e, char *version, size_t size, struct err *err);
+
+/** Loads a docker-archive or oci-archive.
+ *  @param tar_fd  read from its beginning to size bytes; the offset moves
+ *  @return 0, or -1: ERR_DENIED (the signature policy says no), ERR_INPUT (no such archive), ERR_UNAVAILABLE
+ */
+MUST_USE int engine_image_load(const struct engine *e, int tar_fd, uint64_t size, struct err *err);
+
+/** Pulls an image by its full name (registry/path:tag or @sha256:...). Over TLS, except from a registry on
+ * loopback.
+ *  @param auth  NULL: anonymous
+ *  @param id    image id: lower-case hex SHA-256 of the config blob
+ *  @return 0, or -1: ERR_DENIED (signature policy, credentials), ERR_NOT_FOUND, ERR_UNAVAILABLE */
+MUST_USE int engine_image_pull(const struct engine *e, const char *reference, const struct engine_auth *auth,
+                               char id[static ENGINE_ID_SIZE], struct err *err);
+
+/** The id of an image that the engine has, by name or id.
+ *  @return 0, or -1 with ERR_NOT_FOUND or ERR_UNAVAILABLE */
+MUST_USE int engine_image_id(const struct engine *e, const char *reference, char id[static ENGINE_ID_SIZE],
+                             struct err *err);
+
+/** Creates a network or a volume from a request body in the API's own words; one that is there already with
+ * the same name is fine.
+ *  @param body  JSON object; "name" or "Name" in it */
+MUST_USE int engine_network_create(const struct engine *e, const char *name, struct bytes body,
+                                   struct err *err);
+MUST_USE int engine_volume_create(const struct engine *e, const char *name, struct bytes body,
+                                  struct err *err);
+MUST_USE int engine_network_remove(const struct engine *e, const char *name, struct err *err);
+
+/** Creates a container from a SpecGenerator object; see workload/spec.h, which writes it.
+ *  @return 0, or -1: ERR_BUSY (the name is taken), ERR_INPUT (refused by the engine), ERR_UNAVAILABLE */
+MUST_USE int engine_create(const struct engine *e, struct bytes spec, char id[static ENGINE_ID_SIZE],
+                           struct err *err);
+
+/** By name or id. Starting what runs and stopping what does not are fine. */
+MUST_USE int engine_start(const struct engine *e, const char *name, struct err *err);
+MUST_USE int engine_stop(const struct engine *e, const char *name, unsigned grace_s, struct err *err);
+/** Removes a container, running or not, with its anonymous volumes; one that is not there is fine. */
+MUST_USE int engine_remove(const struct engine *e, const char *name, struct err *err);
+MUST_USE int engine_rename(const struct engine *e, const char *name, const char *to, struct err *err);
+/** @param signal  "SIGUSR2" or a number, as the policy has it */
+MUST_USE int engine_kill(const struct engine *e, const char *name, const char *signal, struct err *err);
+
+enum engine_health { ENGINE_HEALTH_NONE, ENGINE_HEALTH_STARTING, ENGINE_HEALTHY, ENGINE_UNHEALTHY };
+
+struct engine_state {
+    char id[ENGINE_ID_SIZE];
+    char image[ENGINE_ID_SIZE];        /* image id */
+    char name[ENGINE_NAME_MAX + 1];    /* container */
+    char service[ENGINE_NAME_MAX + 1]; /* label; "" if none */
+    char config[ENGINE_ID_SIZE];       /* label; "" if none */
+    char status[24];                   /* the engine's word: created, running, exited, ... */
+    bool running;
+    bool oom_killed;
+    int exit_code; /* of the last run */
+    uint32_t restarts;
+    int64_t pid; /* 0 when not running */
+    enum engine_health health;
+};
+
+/** @return 0, or -1 with ERR_NOT_FOUND or ERR_UNAVAILABLE */
+MUST_USE int engine_inspect(const struct engine *e, const char *name, struct engine_state *out,
+                            struct err *err);
+
+/** Runs the container's health check once and returns what it says now. Nobody else runs it.
+ *  @return 0, or -1: ERR_NOT_FOUND (none, or no such container), ERR_BUSY (not running), ERR_UNAVAILABLE */
+MUST_USE int engine_check_health(const struct engine *e, const char *name, enum engine_health *out,
+                                 struct err *err);
+
+#define ENGINE_LIST_MAX 1024
+
+/** The containers that carry the label of project, running or not, sorted by name.
+ *  @param out  heap array of *n; the caller frees */
+MUST_USE int engine_list(const struct engine *e, const char *project, struct engine_state **out, size_t *n,
+                         struct err *err);
+
+struct engine_log_options {
+    int64_t tail;      /* last lines; -1: all */
+    const char *since; /* Unix seconds or RFC 3339; NULL: from the beginning */
+    const char *until; /* NULL: to the end */
+    bool follow;       /* until the container ends, the sink says stop, or e->cancel */
+    bool timestamps;
+};
+
+/** Gets bytes of the two output streams, already taken out of the engine's frames, as they come.
+ *  @return false to stop */
+typedef bool engine_log_sink(void *arg, bool is_stderr, struct bytes text);
+
+/** Logs of a container. A sink that stops is not an error.
+ *  @return 0, or -1: ERR_NOT_FOUND, ERR_INPUT (an option), ERR_UNAVAILABLE */
+MUST_USE int engine_logs(const struct engine *e, const char *name, const struct engine_log_options *options,
+                         engine_log_sink *sink, void *arg, struct err *err);
+
+struct engine_event {
+    char container[ENGINE_NAME_MAX + 1]; /* name */
+    char service[ENGINE_NAME_MAX + 1];
+    char action[32]; /* "start", "died", "health_status", "restart", ... */
+    int exit_code;   /* of "died", else 0 */
+};
+
+/** Waits for events of project's containers until the sink says stop (false) or e->cancel is set. */
+MUST_USE int engine_events(const struct engine *e, const char *project,
+                           bool (*sink)(void *arg, const struct engine_event *event), void *arg,
+                           struct err *err);
+
+#endif

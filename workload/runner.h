@@ -1,0 +1,92 @@
+/** workload/runner.h: makes the engine run what a compose file says: networks, volumes and containers, in the
+ * order of depends_on with its conditions. What already runs with the same configuration and image is left
+ * alone, with its id; what changed is replaced; what the file no longer has is removed.
+ */
+#ifndef CVM_WORKLOAD_RUNNER_H
+#define CVM_WORKLOAD_RUNNER_H
+
+#include "workload/engine.h"
+#include "workload/owner.h"
+
+struct compose;
+struct compose_service;
+
+/** The image that a service runs, as it was measured. */
+struct runner_image {
+    const char *service;
+    char id[ENGINE_ID_SIZE]; /* lower-case hex SHA-256 of the config blob */
+};
+
+struct runner {
+    struct engine engine;
+    const char *project;    /* label and prefix of names: "workload" */
+    const char *tree;       /* absolute path of the private copy: binds, secrets and configs come from here */
+    const char *socket_dir; /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
+    const struct owner *owner; /* NULL: no user namespace (only where the kernel or a test has none) */
+    unsigned health_ms;        /* how long a service may take to become healthy, or to complete; 0: 60 s */
+    bool (*wants_socket)(void *ctx, const struct compose_service *s); /* NULL: x-cvm-agent alone decides */
+    void *ctx;
+};
+
+/** What runner_apply() did to a service. */
+enum runner_change { RUNNER_KEPT, RUNNER_CREATED, RUNNER_REPLACED, RUNNER_REMOVED };
+
+struct runner_report {
+    size_t kept, created, replaced, removed;
+    void (*each)(void *arg, const char *service, enum runner_change change); /* may be NULL */
+    void *arg;
+};
+
+/** What runner_apply() would do; calls each() and counts, changes nothing. */
+MUST_USE int runner_plan(const struct runner *r, const struct compose *c, const struct runner_image *images,
+                         size_t n, struct runner_report *report, struct err *err);
+
+/** Brings the engine to the state that c describes and waits: conditions of depends_on before a dependant
+ * starts, and at the end until every service with a health check is healthy and none has failed. On failure
+ * what was started stays: call it again with the old file (rollback), or runner_stop().
+ *  @param images  one for each service of c
+ *  @return 0, or -1: ERR_INPUT (a service without image, engine refuses the settings), ERR_UNAVAILABLE (a
+ *  service does not become healthy, exits, the engine fails), naming the service */
+MUST_USE int runner_apply(const struct runner *r, const struct compose *c, const struct runner_image *images,
+                          size_t n, struct runner_report *report, struct err *err);
+
+/** Stops and removes all containers of the project, dependants first where c (may be NULL) says so. Volumes
+ * stay. */
+MUST_USE int runner_stop(const struct runner *r, const struct compose *c, struct err *err);
+
+/** A .tar of the private copy, as workload/image_tar.h has read it. */
+struct runner_tar {
+    const char *path;         /* absolute */
+    const char *id;           /* image id, hex */
+    const char *const *names; /* full names (repository tags) in it, n_names of them */
+    size_t n_names;
+};
+
+/** Credentials for a registry host ("registry.example.com:5000"); false: none. */
+typedef bool runner_auth_fn(void *ctx, const char *host, struct engine_auth *out);
+
+/** Gets the image of every service into the engine: from the .tar that has its name, else pulled. The id of a
+ * loaded image must be the one that was read from the .tar.
+ *  @param out  one for each service, in the file's order; service points into c
+ *  @return 0, or -1 naming the service: ERR_DENIED (signature policy), ERR_NOT_FOUND, ERR_UNAVAILABLE */
+MUST_USE int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,
+                           size_t n_tars, runner_auth_fn *auth, void *auth_ctx, struct runner_image *out,
+                           struct err *err);
+
+/** Watches the project's containers: runs health checks when they are due and tells what changed. */
+struct runner_watch;
+
+struct runner_status {
+    const char *service;
+    struct engine_state state;
+    bool changed_health, exited, restarted; /* since the last call for this service */
+};
+
+/** Starts the watching thread. changed() is called on it.
+ *  @param c  must outlive the watch */
+MUST_USE int runner_watch_start(const struct runner *r, const struct compose *c,
+                                void (*changed)(void *arg, const struct runner_status *s), void *arg,
+                                struct runner_watch **out, struct err *err);
+void runner_watch_stop(struct runner_watch *w);
+
+#endif

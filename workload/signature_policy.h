@@ -1,0 +1,40 @@
+/** workload/signature_policy.h: which images may be used: the publisher's containers-policy.json, checked and
+ * written anew for the engine. Source: containers-policy.json(5). Of it: the requirements "reject",
+ * "insecureAcceptAnything" and "sigstoreSigned" with one of keyPath, keyData and an optional signedIdentity;
+ * a key is put into the policy itself, so that the engine reads no other file. Anything else is an error with
+ * its path.
+ */
+#ifndef CVM_WORKLOAD_SIGNATURE_POLICY_H
+#define CVM_WORKLOAD_SIGNATURE_POLICY_H
+
+#include "base/buf.h"
+
+#define SIGNATURE_POLICY_MAX (256u << 10) /* the file, and what we write */
+
+/** Reads a key file: path as written in the policy.
+ *  @param out  PEM text is appended
+ *  @return 0, or -1 with *err set */
+typedef int signature_key_reader(void *ctx, const char *path, struct buf *out, struct err *err);
+
+struct signature_policy {
+    struct buf json;      /* for the engine */
+    bool accepts_archive; /* .tar images pass: verification is off, or there is a docker-archive scope that
+                             does not reject */
+    bool verifies;        /* an image in a registry needs a signature, or is refused, by default */
+};
+
+/** The policy of a workload whose image_signature_verification is off: everything passes. */
+MUST_USE int signature_policy_off(struct signature_policy *out, struct err *err);
+
+/** Checks text and writes the engine's policy. The default is reject, whatever the file leaves out; a default
+ * of insecureAcceptAnything is refused. Archives are rejected unless the file has a docker-archive scope.
+ *  @param text  the file; empty: reject everything
+ *  @return 0 with signature_policy_done() due, or -1: ERR_INPUT with the path of the member, ERR_TOO_LARGE,
+ * or what the key reader says */
+MUST_USE int signature_policy_read(struct bytes text, signature_key_reader *key, void *ctx,
+                                   struct signature_policy *out, struct err *err);
+
+/** For AUTO(); an empty struct is fine. */
+void signature_policy_done(struct signature_policy *p);
+
+#endif
