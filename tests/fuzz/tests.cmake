@@ -49,3 +49,4 @@ cvm_fuzz(fuzz_golden DEPENDS policy SEEDS golden golden/automata-azure-snp/golde
 cvm_fuzz(fuzz_pcs_answer DEPENDS tee SEEDS pcs)
 cvm_fuzz(fuzz_verify_document DEPENDS appraisal SEEDS collaterals)
 cvm_fuzz(fuzz_measured_log DEPENDS workload SEEDS measured)
+cvm_fuzz(fuzz_jwt DEPENDS base SEEDS jwt token/azure-maa-jwt/token.jwt)
