@@ -1,7 +1,6 @@
-/** agent/config.h: the two configuration files. The policy (cvm_agent_policy.json) comes with the workload
- * and is measured with it; the settings (agent.json in /etc/cvm-agent) come with the verified root and hold
- * what a workload must not decide: limits and the log level. Both are strict: a wrong type or an unknown key
- * is an error that names its path. */
+/** agent/config.h: the settings (agent.json in /etc/cvm-agent): they come with the verified root and hold
+ * what a workload must not decide: limits and the log level. Strict: a wrong type or an unknown key is an
+ * error that names its path. (What comes with the workload is workload/policy.h.) */
 #ifndef CVM_AGENT_CONFIG_H
 #define CVM_AGENT_CONFIG_H
 
@@ -12,22 +11,6 @@
 #include <limits.h>
 
 #define CONFIG_FILE_MAX (1u << 20)
-
-/** Published policy keys that this build accepts without acting on them, as paths, for the log. */
-#define POLICY_IGNORED_MAX 24
-
-struct policy {
-    const char *emulate; /* shape that cvm_config.emulation_mode asks for, or NULL */
-    size_t ignored_count;
-    const char *ignored[POLICY_IGNORED_MAX];
-};
-
-/** Parses a policy. Strings in out are constants.
- *  @return 0, or -1 with ERR_INPUT and the path of the key */
-MUST_USE int policy_parse(struct bytes text, struct policy *out, struct err *err);
-
-/** Reads and parses a policy file; a missing file is ERR_NOT_FOUND. */
-MUST_USE int policy_load(const char *path, struct policy *out, struct err *err);
 
 struct settings {
     struct limits limits;

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "policy/trust.h"
+#include "workload/policy.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -33,7 +34,7 @@ enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_INPUT = 3, EXIT_ENVIRONMENT = 4 };
 struct agent {
     struct options options;
     struct settings settings;
-    struct policy policy;
+    struct workload_policy policy;
     struct listeners listeners;
     struct priv_client priv;
     struct machine machine;
@@ -70,20 +71,20 @@ static int load_policy(struct agent *a, struct err *err)
 {
     char path[PATH_MAX];
     if (a->options.config)
-        return policy_load(a->options.config, &a->policy, err);
-    if (path_set(path, sizeof(path), err, "%s/config/cvm_agent/cvm_agent_policy.json", a->options.workload)
-        < 0)
+        return workload_policy_load(a->options.config, &a->policy, err);
+    if (path_set(path, sizeof(path), err, "%s/" POLICY_PATH, a->options.workload) < 0)
         return -1;
-    if (access(path, F_OK) < 0)
+    if (access(path, F_OK) < 0) {
+        workload_policy_defaults(&a->policy);
         return 0;
-    return policy_load(path, &a->policy, err) < 0 ? err_while(err, "cvm_agent_policy.json") : 0;
+    }
+    return workload_policy_load(path, &a->policy, err) < 0 ? err_while(err, "cvm_agent_policy.json") : 0;
 }
 
-static void log_ignored(const struct policy *policy)
+static void log_policy(const struct workload_policy *policy)
 {
-    for (size_t i = 0; i < policy->ignored_count; i++)
-        log_event(LOG_LEVEL_WARNING, "policy-ignored", "key", policy->ignored[i], "note",
-                  "this build does not act on it", NULL);
+    for (size_t i = 0; i < policy->warning_count; i++)
+        log_event(LOG_LEVEL_WARNING, "policy", "note", policy->warnings[i], NULL);
 }
 
 static int load_configuration(struct agent *a)
@@ -96,7 +97,7 @@ static int load_configuration(struct agent *a)
     log_setup(a->settings.level);
     if (load_policy(a, &err) < 0)
         return fail(EXIT_INPUT, a->options.config ? a->options.config : "policy", &err);
-    log_ignored(&a->policy);
+    log_policy(&a->policy);
     if (!a->options.emulate)
         a->options.emulate = a->policy.emulate;
     if (a->options.emulate && !machine_can_emulate()) {
@@ -273,6 +274,7 @@ static void stop(struct agent *a)
     machine_close(&a->machine);
     buf_done(&a->trust_storage);
     close_fd(&a->priv.fd);
+    workload_policy_done(&a->policy);
 }
 
 static int run(struct agent *a)

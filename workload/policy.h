@@ -50,8 +50,7 @@ struct workload_policy {
     size_t port_count;
     uint16_t maintenance_port; /* firewall.maintenance_mode_host_port; 0: none */
 
-    bool enable_tls, enable_auth;               /* default true */
-    bool maintenance_endpoint, update_endpoint; /* switches of files before 2025-07-25; default true */
+    bool enable_tls, enable_auth; /* default true */
 
     enum policy_engine engine;
     const char *container_owner; /* whose subordinate ids the containers get; default "automata" */
@@ -64,14 +63,17 @@ struct workload_policy {
     size_t disk_count;
 
     bool enable_sign_message, enable_livepatch, raw_report_data; /* default false */
+    bool
+        appraisal_external; /* appraisal_api.external: /appraisal also outside, with a token; default false */
+    bool accept_host_vtpm; /* disk_config.accept_host_vtpm: seal to a TPM that the host runs; default false */
 
     struct policy_names allow_update, allow_remove, skip_measurement, agent_socket_targets;
     bool allow_add_new_service; /* default false */
 
     bool verify_signatures;                /* image_signature_verification.enable; default false */
-    const char *auth_info_path;            /* below the workload directory; NULL: none */
+    char *auth_info_path;                  /* below the workload directory; NULL: none */
     const char *auth_user, *auth_password; /* the older inline form; NULL: none. Never to be logged */
-    const char *signature_policy_path;     /* below the workload directory; NULL: none */
+    char *signature_policy_path;           /* below the workload directory; NULL: none */
 
     size_t warning_count;
     char *warnings[POLICY_WARNINGS_MAX]; /* sentences: old names with the new one, settings without effect */
