@@ -15,7 +15,8 @@
 struct opening {
     char path[PATH_MAX];
     const char *boot_id;
-    struct bytes tls_spki;
+    struct journal_start start;
+    char token_id[128];
     struct measured_log *log;
 };
 
@@ -34,17 +35,28 @@ static void log_drop(struct measured_log **log)
     measured_log_close(*log);
 }
 
+static const unsigned journal_pcrs[] = { JOURNAL_PCR };
+
+static int add_start(struct measured_log *log, struct tpm *tpm, const struct opening *o, struct err *err)
+{
+    const unsigned *pcrs = journal_pcrs;
+    if (measured_log_add(log, tpm, "tls-key", "", o->start.tls_spki, pcrs, 1, err) < 0)
+        return -1;
+    if (o->start.token_id
+        && measured_log_add(log, tpm, "token", o->token_id, bytes_of(NULL, 0), pcrs, 1, err) < 0)
+        return -1;
+    return 0;
+}
+
 static int open_log(struct tpm *tpm, void *arg, struct err *err)
 {
-    static const unsigned pcrs[] = { JOURNAL_PCR };
     struct opening *o = arg;
     AUTO(log_drop) struct measured_log *log = NULL;
-    if (measured_log_open(o->path, o->boot_id, tpm, pcrs, ARRAY_SIZE(pcrs), &log, err) < 0)
+    if (measured_log_open(o->path, o->boot_id, tpm, journal_pcrs, ARRAY_SIZE(journal_pcrs), &log, err) < 0)
         return -1;
     /* Where the replay disagrees nothing can be added; the document shows it, and the agent goes on
      * attesting. */
-    if (measured_log_verdict(log) != MEASURED_DISAGREES
-        && measured_log_add(log, tpm, "tls-key", "", o->tls_spki, pcrs, ARRAY_SIZE(pcrs), err) < 0)
+    if (measured_log_verdict(log) != MEASURED_DISAGREES && add_start(log, tpm, o, err) < 0)
         return -1;
     o->log = MOVE(log);
     return 0;
@@ -55,6 +67,9 @@ static int try_open(struct journal *j, struct err *err)
     if (collector_with_tpm(j->collector, open_log, &j->opening, err) < 0)
         return err_while(err, "open the journal");
     atomic_store(&j->log, j->opening.log);
+    const struct journal_start *start = &j->opening.start;
+    if (start->opened && measured_log_verdict(j->opening.log) != MEASURED_DISAGREES)
+        start->opened(start->arg);
     return 0;
 }
 
@@ -89,15 +104,16 @@ static void *retry(void *arg)
     return NULL;
 }
 
-int journal_open(struct collector *c, const char *state, struct bytes tls_spki, struct journal **out,
-                 struct err *err)
+int journal_open(struct collector *c, const char *state, const struct journal_start *start,
+                 struct journal **out, struct err *err)
 {
     struct journal *j = calloc(1, sizeof(*j));
     struct err why = { 0 };
     if (!j)
         return err_set(err, ERR_IO, ENOMEM, "no memory for the journal");
     j->collector = c;
-    j->opening = (struct opening){ .boot_id = collector_boot_id(c), .tls_spki = tls_spki };
+    j->opening = (struct opening){ .boot_id = collector_boot_id(c), .start = *start };
+    snprintf(j->opening.token_id, sizeof(j->opening.token_id), "%s", start->token_id ? start->token_id : "");
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL);
     int rc = path_set(j->opening.path, sizeof(j->opening.path), &why, "%s/journal.jsonl", state);
@@ -125,6 +141,43 @@ bool journal_put(struct journal *j, struct buf *out)
     if (log)
         measured_log_json(log, out);
     return log != NULL;
+}
+
+int journal_ready(struct journal *j, struct err *err)
+{
+    struct measured_log *log = atomic_load(&j->log);
+    if (!log)
+        return err_set(err, ERR_UNAVAILABLE, 0,
+                       "the journal is not open yet, the TPM does not answer: try again");
+    if (measured_log_verdict(log) == MEASURED_DISAGREES)
+        return err_set(err, ERR_UNAVAILABLE, 0,
+                       "the journal and the TPM disagree (%.150s): nothing is managed before a reboot",
+                       measured_log_verdict_text(log));
+    return 0;
+}
+
+struct addition {
+    struct measured_log *log;
+    const char *type, *name;
+    struct bytes content;
+};
+
+static int add(struct tpm *tpm, void *arg, struct err *err)
+{
+    const struct addition *a = arg;
+    return measured_log_add(a->log, tpm, a->type, a->name, a->content, journal_pcrs, ARRAY_SIZE(journal_pcrs),
+                            err);
+}
+
+int journal_add(struct journal *j, const char *type, const char *name, struct bytes content, struct err *err)
+{
+    struct addition a = { NULL, type, name, content };
+    if (journal_ready(j, err) < 0)
+        return -1;
+    a.log = atomic_load(&j->log);
+    if (collector_with_tpm(j->collector, add, &a, err) < 0)
+        return err_while(err, "add to the journal");
+    return 0;
 }
 
 void journal_stop(struct journal *j)

@@ -1,11 +1,14 @@
 /* cvm-agent: starts in the order that needs the fewest rights for the longest time, then accepts connections.
  */
+#include "agent/auth.h"
 #include "agent/config.h"
 #include "agent/journal.h"
 #include "agent/listen.h"
 #include "agent/loop.h"
 #include "agent/machine.h"
+#include "agent/operate.h"
 #include "agent/options.h"
+#include "agent/owner.h"
 #include "agent/priv_client.h"
 #include "agent/process.h"
 #include "agent/server.h"
@@ -24,6 +27,7 @@
 #include <systemd/sd-daemon.h>
 
 #define TRUST_MAX        (256u << 10)
+#define TOKEN_HASH_MAX   4096
 #define DRAIN_MS         1500 /* for requests that are being answered */
 #define STOP_MS          1900 /* and for a device that does not come back: contract of 2 s */
 #define PRIV_DEADLINE_MS 2000
@@ -43,7 +47,9 @@ struct agent {
     struct chain_pool pool;
     struct collector *collector;
     struct tls_identity tls;
+    struct auth *auth;
     struct journal *journal;
+    struct operate *operate;
     struct verifier *verifier;
     struct server *server;
 };
@@ -178,6 +184,80 @@ static int open_collector(struct agent *a, struct err *err)
     return collector_new(&options, &a->collector, err);
 }
 
+/* The file that a deployer puts at the root of the data partition; whoever did so, the journal says it. */
+static int open_auth(struct agent *a, struct err *err)
+{
+    AUTO(free_u8) uint8_t *preset = NULL;
+    char path[PATH_MAX];
+    struct err why = { 0 };
+    const char *workload = a->options.workload;
+    size_t n = strlen(workload);
+    while (n && workload[n - 1] == '/')
+        n--;
+    while (n && workload[n - 1] != '/')
+        n--;
+    if (path_set(path, sizeof(path), err, "%.*stoken_hash", (int)n, workload) < 0)
+        return -1;
+    if (file_read(path, TOKEN_HASH_MAX, &preset, &n, &why) < 0 && why.kind != ERR_NOT_FOUND) {
+        *err = why;
+        return err_while(err, "read token_hash");
+    }
+    const struct auth_options options = { .state = a->options.state,
+                                          .boot_id = collector_boot_id(a->collector),
+                                          .preset = (const char *)preset };
+    return auth_new(&options, &a->auth, err);
+}
+
+/* What the workload says about tokens. An owner.pub that is no key leaves the rules unknown: no token is
+ * given then. */
+static void set_auth_rules(struct agent *a)
+{
+    AUTO(free_u8) uint8_t *owner = NULL;
+    char path[PATH_MAX];
+    struct err err = { 0 };
+    size_t n = 0;
+    int rc = path_set(path, sizeof(path), &err, "%s/config/cvm_agent/owner.pub", a->options.workload);
+    if (rc == 0 && file_read(path, OWNER_FILE_MAX, &owner, &n, &err) < 0 && err.kind != ERR_NOT_FOUND)
+        rc = -1;
+    const struct auth_rules rules = { .required = a->policy.enable_auth, .owner_pub = bytes_of(owner, n) };
+    if (rc < 0 || auth_set_rules(a->auth, &rules, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "owner", &err);
+}
+
+static void use_preset(void *arg)
+{
+    struct err err = { 0 };
+    if (auth_use_preset(arg, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "token", &err);
+}
+
+/* Where something fails the machine still attests; management answers 503. */
+static void open_management(struct agent *a)
+{
+    struct err err = { 0 };
+    char preset[TOKEN_ID_SIZE];
+    if (open_auth(a, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "token", &err);
+    const struct journal_start start = { .tls_spki = buf_bytes(&a->tls.spki),
+                                         .token_id = a->auth && auth_preset(a->auth, preset) ? preset : NULL,
+                                         .opened = a->auth ? use_preset : NULL,
+                                         .arg = a->auth };
+    if (journal_open(a->collector, a->options.state, &start, &a->journal, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "journal", &err);
+    else
+        log_event(LOG_LEVEL_INFO, "journal", "verdict", journal_verdict(a->journal), NULL);
+    if (!a->auth)
+        return;
+    set_auth_rules(a);
+    const struct operate_options options = { .auth = a->auth,
+                                             .journal = a->journal,
+                                             .state = a->options.state,
+                                             .boot_id = collector_boot_id(a->collector),
+                                             .tls_spki_sha256 = a->tls.spki_sha256 };
+    if (operate_new(&options, &a->operate, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "management", &err);
+}
+
 static int open_server(struct agent *a, struct err *err)
 {
     bool locked;
@@ -186,11 +266,7 @@ static int open_server(struct agent *a, struct err *err)
     if (!locked)
         log_event(LOG_LEVEL_WARNING, "mlock", "note", "the TLS key may be paged out: raise RLIMIT_MEMLOCK",
                   NULL);
-    struct err no_journal = { 0 };
-    if (journal_open(a->collector, a->options.state, buf_bytes(&a->tls.spki), &a->journal, &no_journal) < 0)
-        log_err(LOG_LEVEL_ERROR, "journal", &no_journal);
-    else
-        log_event(LOG_LEVEL_INFO, "journal", "verdict", journal_verdict(a->journal), NULL);
+    open_management(a);
     const struct verifier_options verifier = {
         .directory = a->settings.verify_directory,
         .allow_given_roots = a->options.allow_emulated_roots || a->machine.lower.emulated,
@@ -201,6 +277,7 @@ static int open_server(struct agent *a, struct err *err)
         .collector = a->collector,
         .verifier = a->verifier,
         .journal = a->journal,
+        .operate = a->operate,
         .tls = &a->tls,
         .emulated = a->machine.lower.emulated,
         .limits = a->settings.limits,
@@ -265,11 +342,14 @@ static void stop(struct agent *a)
     listeners_close(&a->listeners);
     if (a->server)
         server_drain(a->server, DRAIN_MS);
+    operate_stop(a->operate);
     journal_stop(a->journal);
     collector_free(a->collector);
     verifier_free(a->verifier);
     server_free(a->server);
+    operate_free(a->operate);
     journal_close(a->journal);
+    auth_free(a->auth);
     tls_identity_done(&a->tls);
     machine_close(&a->machine);
     buf_done(&a->trust_storage);

@@ -1,5 +1,6 @@
 #include "agent/request.h"
 
+#include "agent/operate.h"
 #include "agent/routes.h"
 #include "agent/server.h"
 #include "agent/verify_route.h"
@@ -50,6 +51,7 @@ void request_free(struct request *r)
         return;
     evidence_free(r->evidence);
     verify_job_free(r->verification);
+    op_free(r->op);
     buf_done(&r->body);
     buf_done(&r->nonce);
     free(r->raw);
@@ -99,21 +101,21 @@ static int check_query(struct request *r, struct err *err)
     return 0;
 }
 
-static const char *header(const struct request *r, const char *name)
+const char *request_header(const struct request *r, const char *name)
 {
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
 bool request_has_body(const struct request *r)
 {
-    const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) || (length && strtoull(length, NULL, 10) > 0);
+    const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) || (length && strtoull(length, NULL, 10) > 0);
 }
 
 static int check_body(struct request *r, struct err *err)
 {
-    const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    const char *coding = header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *coding = request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING);
     size_t max = r->route->body_max;
     if (length && strtoull(length, NULL, 10) > max)
         return err_set(err, ERR_TOO_LARGE, 0, "the body of %.20s bytes is too long: %s takes %zu at most",
@@ -122,6 +124,17 @@ static int check_body(struct request *r, struct err *err)
         return err_set(err, ERR_TOO_LARGE, 0, "%s takes no body: send none", r->route->path);
     r->body.max = max;
     return 0;
+}
+
+static int check_token(struct request *r, struct err *err)
+{
+    struct operate *o = server_operate(r->server);
+    if (!r->route->auth || r->port != PORT_EXTERNAL)
+        return 0;
+    if (!o)
+        return err_set(err, ERR_UNAVAILABLE, 0, "management could not be started: see the agent's log");
+    return auth_check(operate_auth(o), request_header(r, MHD_HTTP_HEADER_AUTHORIZATION), &r->who,
+                      r->began_us / 1000, &r->caller, &r->retry_after_s, err);
 }
 
 static int check_rate(struct request *r, struct err *err)
@@ -149,7 +162,7 @@ static int route_checked(struct request *r, const char *method, struct err *err)
     if (target_parse(bytes_str(r->raw), &r->target, err) < 0 || check_host(r, err) < 0)
         return -1;
     r->route = route_find(method, r->target.path, r->port, &r->segment, &r->allow, err);
-    if (!r->route || check_body(r, err) < 0 || check_query(r, err) < 0)
+    if (!r->route || check_token(r, err) < 0 || check_body(r, err) < 0 || check_query(r, err) < 0)
         return -1;
     if (r->route->prepare && r->route->prepare(r, err) < 0)
         return -1;
@@ -188,6 +201,8 @@ static void add_headers(struct request *r, struct MHD_Response *response, bool e
         snprintf(seconds, sizeof(seconds), "%u", r->retry_after_s ? r->retry_after_s : 1);
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
+    if (r->status == 401)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     if (server_is_draining(r->server))
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }

@@ -4,6 +4,7 @@
 #ifndef CVM_AGENT_REQUEST_H
 #define CVM_AGENT_REQUEST_H
 
+#include "agent/auth.h"
 #include "agent/limits.h"
 #include "agent/target.h"
 #include "evidence/collect.h"
@@ -18,6 +19,7 @@ enum port { PORT_INTERNAL = 1, PORT_SOCKET = 2, PORT_EXTERNAL = 4 };
 struct server;
 struct request;
 struct verify_job;
+struct op;
 
 /** Query parameters of a route end with NULL. */
 #define ROUTE_PARAMETERS_MAX 4
@@ -28,6 +30,8 @@ struct route {
     const char *path;   /* "/name" or "/name/{segment}", as in openapi.json */
     unsigned ports;
     bool evidence;    /* takes a token from an outside address's bucket */
+    bool auth;        /* from outside, the bearer token is wanted */
+    bool once;        /* a GET that changes something: HEAD is no GET here */
     size_t body_max;  /* a longer body is 413, unread */
     const char *type; /* Content-Type; NULL: application/json */
     const char *parameters[ROUTE_PARAMETERS_MAX + 1];
@@ -56,6 +60,8 @@ struct request {
     bool all_pcrs;
     struct evidence *evidence;
     struct verify_job *verification; /* of POST /offchain-verify */
+    struct op *op;                   /* of a management route */
+    struct auth_caller caller;       /* who, on routes with auth */
     bool routed, begun, failed, counted;
     unsigned status, retry_after_s;
     uint64_t began_us;
@@ -74,6 +80,9 @@ void request_free(struct request *r);
 /** Finds the route and checks everything that needs no body; failures are kept for request_answer().
  *  @param version  the library's text after the target, in the same buffer */
 void request_route(struct request *r, const char *method, const char *version);
+
+/** The value of a request header, or NULL; in the library's memory, valid while the request is. */
+const char *request_header(const struct request *r, const char *name);
 
 /** True if the head announces a body. */
 bool request_has_body(const struct request *r);

@@ -1,6 +1,8 @@
 #include "agent/routes.h"
 
 #include "agent/handlers.h"
+#include "agent/operate.h"
+#include "agent/token_route.h"
 #include "agent/verify_route.h"
 #include "base/auto.h"
 
@@ -24,6 +26,20 @@ static const struct route routes[] = {
     { .path = "/offchain/golden-measurement", GOLDEN },
     { .path = "/offchain-verify", VERIFY },
     { .path = "/offchain/verify", VERIFY },
+    { .method = "GET",
+      .path = "/api-token",
+      .ports = PORT_EXTERNAL,
+      .once = true,
+      .type = "text/plain",
+      .begin = token_begin,
+      .answer = operate_answer },
+    { .method = "POST",
+      .path = "/api-token/rotate",
+      .ports = PORT_EXTERNAL,
+      .auth = true,
+      .type = "text/plain",
+      .begin = token_rotate_begin,
+      .answer = operate_answer },
     { .method = "GET", .path = "/healthz", .ports = PORTS_ALL, .answer = healthz_answer },
     { .method = "GET",
       .path = "/metrics",
@@ -40,40 +56,56 @@ const struct route *routes_all(size_t *n)
 }
 
 /* One row per set of methods that a path can have. */
+enum { GET = 1, HEAD = 2, PUT = 4, POST = 8 };
+
 static const struct {
-    bool get, put, post;
+    unsigned methods;
     const char *allow;
 } allows[] = {
-    { true, false, false, "GET, HEAD" },     { false, true, false, "PUT" },
-    { false, false, true, "POST" },          { true, false, true, "GET, HEAD, POST" },
-    { true, true, false, "GET, HEAD, PUT" },
+    { GET | HEAD, "GET, HEAD" },
+    { GET, "GET" },
+    { PUT, "PUT" },
+    { POST, "POST" },
+    { GET | HEAD | POST, "GET, HEAD, POST" },
+    { GET | HEAD | PUT, "GET, HEAD, PUT" },
 };
 
-static const char *allow_of(bool get, bool put, bool post)
+static const char *allow_of(unsigned methods)
 {
     for (size_t i = 0; i < ARRAY_SIZE(allows); i++) {
-        if (allows[i].get == get && allows[i].put == put && allows[i].post == post)
+        if (allows[i].methods == methods)
             return allows[i].allow;
     }
     return "";
 }
 
+static unsigned methods_of(const struct route *row)
+{
+    if (!strcmp(row->method, "GET"))
+        return row->once ? GET : GET | HEAD;
+    return !strcmp(row->method, "PUT") ? PUT : POST;
+}
+
+static bool takes(const struct route *row, const char *method)
+{
+    if (!strcmp(method, "HEAD"))
+        return methods_of(row) & HEAD;
+    return !strcmp(row->method, method);
+}
+
 const struct route *route_find(const char *method, struct bytes path, enum port port, struct bytes *segment,
                                const char **allow, struct err *err)
 {
-    const char *wanted = strcmp(method, "HEAD") ? method : "GET";
-    bool get = false, put = false, post = false;
+    unsigned methods = 0;
     for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
         if (!(routes[i].ports & port) || !path_match(routes[i].path, path, segment))
             continue;
-        if (!strcmp(routes[i].method, wanted))
+        if (takes(&routes[i], method))
             return &routes[i];
-        get = get || !strcmp(routes[i].method, "GET");
-        put = put || !strcmp(routes[i].method, "PUT");
-        post = post || !strcmp(routes[i].method, "POST");
+        methods |= methods_of(&routes[i]);
     }
-    if (get || put || post) {
-        *allow = allow_of(get, put, post);
+    if (methods) {
+        *allow = allow_of(methods);
         err_set(err, ERR_INPUT, 0, "this route does not know the method: use %s", *allow);
     } else {
         err_set(err, ERR_NOT_FOUND, 0, "no such route on this port: /openapi.json lists them");

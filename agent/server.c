@@ -39,6 +39,7 @@ struct server {
     struct limits limits;
     struct journal *journal;
     struct verifier *verifier;
+    struct operate *operate;
     atomic_bool draining;
     bool emulated;
     enum cloud_type cloud;
@@ -198,6 +199,7 @@ int server_new(const struct server_options *options, struct server **out, struct
     s->collector = options->collector;
     s->journal = options->journal;
     s->verifier = options->verifier;
+    s->operate = options->operate;
     s->limits = options->limits;
     s->emulated = options->emulated;
     s->cloud = collector_cloud(options->collector);
@@ -334,6 +336,11 @@ bool server_is_draining(struct server *s)
 struct verifier *server_verifier(const struct server *s)
 {
     return s->verifier;
+}
+
+struct operate *server_operate(const struct server *s)
+{
+    return s->operate;
 }
 
 bool server_emulated(const struct server *s)

@@ -9,12 +9,14 @@
 #include "agent/tls.h"
 
 struct verifier;
+struct operate;
 
 struct server_options {
     struct collector *collector;
     struct journal *journal;        /* NULL: none could be opened */
     const struct tls_identity *tls; /* its key is read during server_new() only */
     struct verifier *verifier;      /* NULL: none; lives as long as requests may be answered */
+    struct operate *operate;        /* NULL: none, no management; stopped before the collector is freed */
     bool emulated;
     struct limits limits;
 };
@@ -53,6 +55,7 @@ char *server_journal(struct server *s);
 bool server_rate_take(struct server *s, const struct address *who, unsigned *retry_after_s);
 bool server_is_draining(struct server *s);
 struct verifier *server_verifier(const struct server *s);
+struct operate *server_operate(const struct server *s);
 bool server_emulated(const struct server *s);
 enum cloud_type server_cloud(const struct server *s);
 const char *server_spki_sha256(const struct server *s); /* hex */

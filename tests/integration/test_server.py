@@ -229,7 +229,9 @@ class Routes(unittest.TestCase):
             self.assertEqual(document, json.load(f))
         for path, item in document["paths"].items():
             for method, operation in item.items():
-                if method == "get":
+                if method == "get" and "internal" not in operation["x-ports"]:
+                    self.assertEqual(self.agent.get(path)[0], 404, path)
+                elif method == "get":
                     self.assertEqual(self.agent.get(path.replace("{nonce}", "1"))[0], 200, path)
                     outside = self.agent.get(path.replace("{nonce}", "1"), outside=True)[0] != 404
                     self.assertEqual(outside, "external" in operation["x-ports"], path)

@@ -221,7 +221,7 @@ static void the_longest_nonce_and_one_more(void **state)
     assert_int_equal(err.kind, ERR_INPUT);
 }
 
-/* Every route is in the document and the reverse, with its ports, parameters and method. */
+/* Every route is in the document and the reverse, with its ports, parameters, method and wish for a token. */
 static void the_document_and_the_table_agree(void **state)
 {
     (void)state;
@@ -242,7 +242,9 @@ static void the_document_and_the_table_agree(void **state)
         assert_non_null(operation);
         json_t *ports = json_object_get(operation, "x-ports");
         assert_int_equal(json_array_size(ports), __builtin_popcount(routes[i].ports));
-        assert_string_equal(json_string_value(json_array_get(ports, 0)), "internal");
+        assert_string_equal(json_string_value(json_array_get(ports, 0)),
+                            routes[i].ports & PORT_INTERNAL ? "internal" : "external");
+        assert_int_equal(json_array_size(json_object_get(operation, "security")), routes[i].auth);
         size_t k, queries = 0, known = 0;
         while (routes[i].parameters[known])
             known++;

@@ -37,3 +37,4 @@ cvm_test(test_verify_document SOURCES unit/test_verify_document.c DEPENDS eviden
 cvm_test(test_verify_cache SOURCES unit/test_verify_cache.c DEPENDS evidence LIBS Threads::Threads LABELS unit)
 cvm_test(test_collateral_take SOURCES unit/test_collateral_take.c DEPENDS tee policy LABELS unit)
 cvm_test(test_jwt SOURCES unit/test_jwt.c DEPENDS base LABELS unit)
+cvm_test(test_auth SOURCES unit/test_auth.c DEPENDS agent LABELS unit)

@@ -1,0 +1,174 @@
+#include "agent/operate.h"
+
+#include "agent/server.h"
+#include "base/auto.h"
+#include "base/worker.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+
+#define WAITING_MAX 64
+#define FROM_TEXT   64
+
+struct operate {
+    struct auth *auth;
+    struct journal *journal;
+    struct acts *acts;
+    pthread_mutex_t lock; /* worker: a late request must not meet a stopped one */
+    struct worker *worker;
+    uint8_t spki_sha256[32];
+};
+
+struct op {
+    struct job job;
+    struct request *request;
+    operate_fn *work;
+    struct buf answer;
+};
+
+int operate_new(const struct operate_options *options, struct operate **out, struct err *err)
+{
+    struct operate *o = calloc(1, sizeof(*o));
+    if (!o)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the management routes");
+    pthread_mutex_init(&o->lock, NULL);
+    o->auth = options->auth;
+    o->journal = options->journal;
+    memcpy(o->spki_sha256, options->tls_spki_sha256, sizeof(o->spki_sha256));
+    if (acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
+        || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker, err) < 0) {
+        operate_free(o);
+        return err_while(err, "start the management routes");
+    }
+    *out = o;
+    return 0;
+}
+
+void operate_stop(struct operate *o)
+{
+    if (!o)
+        return;
+    pthread_mutex_lock(&o->lock);
+    struct worker *worker = MOVE(o->worker);
+    pthread_mutex_unlock(&o->lock);
+    worker_stop(worker);
+}
+
+void operate_free(struct operate *o)
+{
+    if (!o)
+        return;
+    operate_stop(o);
+    acts_free(o->acts);
+    pthread_mutex_destroy(&o->lock);
+    free(o);
+}
+
+struct auth *operate_auth(const struct operate *o)
+{
+    return o->auth;
+}
+
+struct acts *operate_acts(const struct operate *o)
+{
+    return o->acts;
+}
+
+struct journal *operate_journal(const struct operate *o)
+{
+    return o->journal;
+}
+
+const uint8_t *operate_spki_sha256(const struct operate *o)
+{
+    return o->spki_sha256;
+}
+
+/* ---- one request's work ---- */
+
+static int shutting_down(struct err *err)
+{
+    return err_set(err, ERR_UNAVAILABLE, 0, "the agent is shutting down: try again when it has restarted");
+}
+
+static void run(struct job *job)
+{
+    struct op *op = (struct op *)job;
+    struct request *r = op->request;
+    r->failed = op->work(r, &op->answer, &r->err) < 0 || buf_check(&op->answer, "answer", &r->err) < 0;
+    request_resume(r);
+}
+
+static void dropped(struct job *job)
+{
+    struct request *r = ((struct op *)job)->request;
+    r->failed = shutting_down(&r->err) < 0;
+    request_resume(r);
+}
+
+int operate_begin(struct request *r, operate_fn *work, struct err *err)
+{
+    struct operate *o = server_operate(r->server);
+    if (!o)
+        return err_set(err, ERR_UNAVAILABLE, 0, "management could not be started: see the agent's log");
+    struct op *op = calloc(1, sizeof(*op));
+    if (!op)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a request");
+    *op = (struct op){ { run, dropped, r->port == PORT_EXTERNAL, NULL }, r, work, buf_new(ANSWER_MAX) };
+    r->op = op;
+    pthread_mutex_lock(&o->lock);
+    int rc = o->worker ? worker_submit(o->worker, &op->job, err) : shutting_down(err);
+    pthread_mutex_unlock(&o->lock);
+    return rc;
+}
+
+int operate_answer(struct request *r, struct buf *out, struct err *err)
+{
+    buf_put(out, buf_bytes(&r->op->answer));
+    return buf_check(out, "answer", err);
+}
+
+void op_free(struct op *op)
+{
+    if (!op)
+        return;
+    buf_wipe(&op->answer); /* may have held a token */
+    free(op);
+}
+
+/* ---- the record ---- */
+
+/* Of an IPv6 caller the first half is kept, see struct address. */
+static void from_text(const struct request *r, char out[static FROM_TEXT])
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    static const uint8_t v4[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
+    if (r->port != PORT_EXTERNAL) {
+        snprintf(out, FROM_TEXT, "%s", r->port == PORT_SOCKET ? "socket" : "internal");
+    } else if (!memcmp(r->who.b, v4, sizeof(v4))) {
+        inet_ntop(AF_INET, r->who.b + 12, text, sizeof(text));
+        snprintf(out, FROM_TEXT, "%s", text);
+    } else {
+        inet_ntop(AF_INET6, r->who.b, text, sizeof(text));
+        snprintf(out, FROM_TEXT, "%s/64", text);
+    }
+}
+
+int operate_record(struct request *r, const char *verb, json_t *what, const struct err *failure,
+                   struct err *err)
+{
+    char from[FROM_TEXT], why[ERR_TEXT_MAX];
+    struct act act = {
+        .verb = verb, .by = r->caller.token_id, .from = from, .outcome = "done", .what = what
+    };
+    from_text(r, from);
+    if (failure) {
+        bool refused = failure->kind == ERR_DENIED || failure->kind == ERR_INPUT
+                       || failure->kind == ERR_UNAUTHENTICATED || failure->kind == ERR_TOO_LARGE
+                       || failure->kind == ERR_BUSY;
+        act.outcome = refused ? "refused" : "failed";
+        act.why = err_text(failure, why, sizeof(why));
+    }
+    return acts_record(server_operate(r->server)->acts, &act, err);
+}

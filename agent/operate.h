@@ -1,0 +1,51 @@
+/** agent/operate.h: the management routes' ground: one thread on which their work is done, one after the
+ * other, so that no server thread waits for the TPM or a disk; who called; the record of what was done. */
+#ifndef CVM_AGENT_OPERATE_H
+#define CVM_AGENT_OPERATE_H
+
+#include "agent/acts.h"
+#include "agent/auth.h"
+#include "agent/request.h"
+
+struct operate;
+
+struct operate_options {
+    struct auth *auth;       /* all kept by the caller as long as the operate */
+    struct journal *journal; /* NULL: none could be opened */
+    const char *state, *boot_id;
+    const uint8_t *tls_spki_sha256; /* 32 bytes; copied */
+};
+
+MUST_USE int operate_new(const struct operate_options *options, struct operate **out, struct err *err);
+
+/** Ends the thread: waiting requests get 503. Before the collector is freed; requests may still be there. */
+void operate_stop(struct operate *o);
+
+/** NULL is fine. */
+void operate_free(struct operate *o);
+
+struct auth *operate_auth(const struct operate *o);
+struct acts *operate_acts(const struct operate *o);
+struct journal *operate_journal(const struct operate *o);
+const uint8_t *operate_spki_sha256(const struct operate *o);
+
+/** The work of a request, on operate's thread: appends the answer. */
+typedef int operate_fn(struct request *r, struct buf *out, struct err *err);
+
+/** For a route's begin: queues the work, which ends in request_resume().
+ *  @return 0, or -1 with ERR_LIMITED (too many wait) or ERR_UNAVAILABLE */
+MUST_USE int operate_begin(struct request *r, operate_fn *work, struct err *err);
+
+/** A route's answer after operate_begin(). */
+MUST_USE int operate_answer(struct request *r, struct buf *out, struct err *err);
+
+struct op;
+void op_free(struct op *op);
+
+/** Records an act of this request's caller.
+ *  @param what  an object, borrowed, or NULL
+ *  @param failure  NULL: it was done */
+MUST_USE int operate_record(struct request *r, const char *verb, json_t *what, const struct err *failure,
+                            struct err *err);
+
+#endif
