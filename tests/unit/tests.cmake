@@ -38,3 +38,5 @@ cvm_test(test_verify_cache SOURCES unit/test_verify_cache.c DEPENDS evidence LIB
 cvm_test(test_collateral_take SOURCES unit/test_collateral_take.c DEPENDS tee policy LABELS unit)
 cvm_test(test_jwt SOURCES unit/test_jwt.c DEPENDS base LABELS unit)
 cvm_test(test_auth SOURCES unit/test_auth.c DEPENDS agent LABELS unit)
+cvm_test(test_rego_values SOURCES unit/test_rego_values.c DEPENDS policy LABELS unit)
+cvm_test(test_rego_parse SOURCES unit/test_rego_parse.c DEPENDS policy LABELS unit)
