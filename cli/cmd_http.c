@@ -157,11 +157,12 @@ static int judge_peer(struct call *c, const struct http_response *r)
     AUTO(verify_trust_done) struct verify_trust trust = { 0 };
     AUTO(material_done) struct material material = { 0 };
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
+    AUTO(document_done) struct document document = { .root = NULL };
     AUTO(free_u8) uint8_t *roots = NULL;
     struct err err = { 0 };
     size_t roots_n = 0;
     int rc = 0;
-    struct appraise_request request = { .collaterals = buf_bytes(&r->body),
+    struct appraise_request request = { .document = &document,
                                         .verify = { .trust = &trust,
                                                     .material = &material.view,
                                                     .at = time(NULL),
@@ -178,10 +179,14 @@ static int judge_peer(struct call *c, const struct http_response *r)
         return rc;
     if (c->roots && verify_trust_add_extra(&trust, bytes_of(roots, roots_n), &err) < 0)
         return fail_err(STATUS_INPUT, c->roots, "not a bundle of roots", &err);
-    const struct material_request kept = { .folder = c->certs, .at = request.verify.at, .trust = &trust };
-    if (c->certs
-        && ((rc = material_read(c->certs, &trust, &material))
-            || (rc = material_add_for_document(&kept, buf_bytes(&r->body), &material))))
+    if (document_parse(buf_bytes(&r->body), &document, &err) < 0)
+        return fail_err(status_of(&err), c->target.base, "the document cannot be judged", &err);
+    const struct supply_evidence evidence = supply_evidence_of(&document);
+    const struct material_request kept = {
+        .folder = c->certs, .cache = true, .at = request.verify.at, .trust = &trust
+    };
+    if ((c->certs && (rc = material_read(c->certs, &trust, &material)))
+        || (rc = material_add(&kept, &evidence, &material)))
         return rc;
     if (appraise(&request, &appraisal, &err) < 0)
         return fail_err(status_of(&err), c->target.base, "the document cannot be judged", &err);

@@ -11,7 +11,7 @@
 struct arguments {
     const char *document, *golden, *golden_key, *nonce, *at, *certs, *roots, *accept_binding, *accept_tcb;
     const char *kds, *pcs;
-    bool offline, fetch, self_asserted, json;
+    bool offline, fetch, self_asserted, expired, json;
 };
 
 /* Files of one run. */
@@ -60,6 +60,7 @@ static int read_options(const struct arguments *args, struct verify_options *out
     out->nonce = bytes_str(args->nonce);
     out->accept_binding = args->accept_binding;
     out->accept_self_asserted_ak = args->self_asserted;
+    out->accept_expired = args->expired;
     return verify_clock(args->at, &out->at);
 }
 
@@ -73,12 +74,15 @@ static int load_trust(const struct arguments *args, const struct input *in, stru
     return 0;
 }
 
-static int load_material(const struct arguments *args, const struct input *in,
+static int load_material(const struct arguments *args, const struct document *document,
                          const struct verify_options *options, const struct verify_trust *trust,
                          struct material *out)
 {
+    const struct supply_evidence evidence = supply_evidence_of(document);
     const struct material_request request = { .folder = args->certs,
-                                              .fetch = args->fetch,
+                                              .fetch = !args->offline,
+                                              .keep = args->fetch,
+                                              .cache = true,
                                               .at = options->at,
                                               .trust = trust,
                                               .kds_url = args->kds,
@@ -89,9 +93,7 @@ static int load_material(const struct arguments *args, const struct input *in,
         return fail_err(STATUS_ENVIRONMENT, args->certs, "cannot be used", &err);
     if (args->certs && (rc = material_read(args->certs, trust, out)))
         return rc;
-    return args->certs || args->fetch
-               ? material_add_for_document(&request, bytes_of(in->document, in->document_n), out)
-               : 0;
+    return material_add(&request, &evidence, out);
 }
 
 static int judge(const struct arguments *args, const struct input *in, const struct verify_options *given)
@@ -100,14 +102,19 @@ static int judge(const struct arguments *args, const struct input *in, const str
     AUTO(verify_trust_done) struct verify_trust trust = { 0 };
     AUTO(material_done) struct material material = { 0 };
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
+    AUTO(document_done) struct document document = { .root = NULL };
     struct err err = { 0 };
     int rc = load_trust(args, in, &trust);
-    if (rc || (rc = load_material(args, in, &options, &trust, &material)))
+    if (rc)
+        return rc;
+    if (document_parse(bytes_of(in->document, in->document_n), &document, &err) < 0)
+        return fail_err(status_of(&err), args->document, "cannot be judged", &err);
+    if ((rc = load_material(args, &document, &options, &trust, &material)))
         return rc;
     options.trust = &trust;
     options.material = &material.view;
     const struct appraise_request request = {
-        .collaterals = bytes_of(in->document, in->document_n),
+        .document = &document,
         .golden = bytes_of(in->golden, in->golden_n),
         .golden_key = bytes_of(in->golden_key, in->golden_key_n),
         .verify = options,
@@ -139,6 +146,7 @@ static int run(int argc, char **argv)
         { "accept-self-asserted-ak", OPTION_FLAG, &args.self_asserted },
         { "accept-binding", OPTION_TEXT, &args.accept_binding },
         { "accept-tcb", OPTION_TEXT, &args.accept_tcb },
+        { "accept-expired", OPTION_FLAG, &args.expired },
         { "json", OPTION_FLAG, &args.json },
     };
     int rc = options_parse(&command_verify, argc, argv, rows, ARRAY_SIZE(rows), &args.document, 1, 1);
@@ -154,9 +162,9 @@ static int run(int argc, char **argv)
 const struct command command_verify = {
     "verify",
     "COLLATERALS.json [--golden GM.json] [--golden-key PUB.pem] [--nonce TEXT] [--at TIME] [--certs DIR]\n"
-    "           [--offline | --fetch [--kds URL] [--pcs URL]] [--trust-emulator ROOTS.pem] "
+    "           [--offline | --fetch] [--kds URL] [--pcs URL] [--trust-emulator ROOTS.pem] "
     "[--accept-self-asserted-ak] [--accept-binding R]\n"
-    "           [--accept-tcb S,...] [--json]",
+    "           [--accept-tcb S,...] [--accept-expired] [--json]",
     "Judges a collaterals document",
     "COLLATERALS.json is what GET /collaterals/NONCE answers; - is standard input.\n"
     "\n"
@@ -167,14 +175,17 @@ const struct command command_verify = {
     "  --certs DIR                where the document has none: what collateral preload has fetched, or\n"
     "                             certificates (VCEK, VLEK, chains), a CRL of AMD (*.crl), and PCS files of\n"
     "                             Intel, as they come\n"
-    "  --fetch                    asks AMD, Intel and the AK's issuer for what is missing, and keeps it in\n"
-    "                             DIR; --kds and --pcs name mirrors, or a PCCS\n"
-    "  --offline                  no network: what happens without --fetch too\n"
+    "  --offline                  no network. Without it what a due check needs, and neither the document,\n"
+    "                             DIR nor the cache (~/.cache/cvm-agent/collateral) has, is asked of AMD,\n"
+    "                             Intel and the AK's issuer for 5 seconds at most, and kept in the cache\n"
+    "  --fetch                    keeps it in DIR instead, and asks for AMD's revocation list too\n"
+    "  --kds URL, --pcs URL       mirrors to ask, or a PCCS; what they say is not kept in the cache\n"
     "  --trust-emulator ROOTS.pem accepts emulated evidence below these roots: it proves no hardware\n"
     "  --accept-self-asserted-ak  takes PCR values whose key only the guest named: the host can forge them\n"
     "  --accept-binding R,...     takes documents of older agents whose rule R leaves the key or the nonce\n"
     "                             unbound: automata-early, automata-late, automata-uuid, go-tpm-tools\n"
     "  --accept-tcb S,...         Intel's TCB statuses to accept, or none: a TDX quote without collateral\n"
+    "  --accept-expired           takes collateral whose date is over; the answer says so\n"
     "  --json                     the answer as JSON: success, checks, claims, coverage, not_checked,\n"
     "                             freshness, warnings\n"
     "\n"

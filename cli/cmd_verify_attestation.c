@@ -39,7 +39,7 @@ static int load_material(const struct arguments *args, const struct attestation 
                          const struct verify_trust *trust, struct material *out)
 {
     const struct material_request kept = { .folder = args->certs, .at = args->options.at, .trust = trust };
-    const struct material_evidence evidence = {
+    const struct supply_evidence evidence = {
         .tee = a->snp_report.n  ? TEE_SEV_SNP
                : a->tdx_quote.n ? TEE_TDX
                                 : TEE_NONE,
@@ -49,7 +49,7 @@ static int load_material(const struct arguments *args, const struct attestation 
         .has_ak_chain = a->intermediate_count != 0,
     };
     int rc = material_read(args->certs, trust, out);
-    return rc ? rc : material_add_kept(&kept, &evidence, out);
+    return rc ? rc : material_add(&kept, &evidence, out);
 }
 
 static int judge(struct arguments *args, struct bytes data)

@@ -89,7 +89,9 @@ int material_read(const char *folder, const struct verify_trust *trust, struct m
     closedir(dir);
     if (!rc && intel)
         rc = read_intel(folder, trust, out);
-    out->view = (struct verify_material){ out->certs.list, out->certs.n, out->crl, out->tdx };
+    out->view = (struct verify_material){
+        .certs = out->certs.list, .certs_n = out->certs.n, .snp_crl = out->crl, .tdx = out->tdx
+    };
     return rc;
 }
 
@@ -98,4 +100,6 @@ void material_done(struct material *m)
     cert_files_done(&m->certs);
     X509_CRL_free(m->crl);
     tdx_prepared_collateral_free(m->tdx);
+    supply_done(&m->kept);
+    supply_done(&m->found);
 }

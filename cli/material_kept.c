@@ -3,12 +3,12 @@
 #include "cli/material.h"
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "cli/commands.h"
-#include "evidence/verify_document.h"
-#include "tee/collateral.h"
-#include "tee/tdx_quote.h"
 
-#include <string.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 /* The trusted certificates as the service takes them. */
 struct trusted {
@@ -56,163 +56,139 @@ static int fill_trusted(const struct verify_trust *trust, struct trusted *out, s
     return 0;
 }
 
-/* ---- what the evidence needs ---- */
+/* ---- where it is looked for ---- */
 
-struct need {
-    struct collateral_service *c;
-    const struct verify_trust *trust;
-    const struct material_evidence *evidence;
-    bool tell; /* what could not be fetched is worth a line */
-    struct material *out;
-};
+/* A verification without an answer from the vendors still ends within seconds. */
+#define FETCH_REQUEST_MS 3000
+#define FETCH_TOTAL_MS   5000
 
-static void tell(const struct need *n, const char *what, const struct err *err)
+/* $XDG_CACHE_HOME/cvm-agent/collateral, else ~/.cache/cvm-agent/collateral. @return NULL: there is no such
+ * place */
+static const char *cache_folder(char out[static PATH_MAX])
 {
-    if (n->tell)
-        fail_err(0, what, "cannot be had", err);
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && *cache == '/')
+        return path_set(out, PATH_MAX, NULL, "%s/cvm-agent/collateral", cache) < 0 ? NULL : out;
+    if (!home || *home != '/' || path_set(out, PATH_MAX, NULL, "%s/.cache/cvm-agent/collateral", home) < 0)
+        return NULL;
+    return out;
 }
 
-static void add_der(struct material *out, struct bytes der)
+/* The folders above; what cannot be made is not an error: nothing is kept then. */
+static void make_parents(const char *path)
 {
-    AUTO(x509_drop) X509 *cert = NULL;
-    struct err ignored = { 0 };
-    if (der.n && x509_parse(der, &cert, &ignored) == 0)
-        cert_files_add(&out->certs, &cert, 1);
+    char parent[PATH_MAX];
+    for (const char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/'))
+        if (path_set(parent, sizeof(parent), NULL, "%.*s", (int)(at - path), path) == 0)
+            (void)!dir_make(parent, 0700, NULL);
 }
 
-/* The CRL of the product that the VEK certificate names. */
-static void add_amd_crl(const struct need *n, struct bytes vek_der)
+static struct collateral_source source_of(const struct material_request *rq, const struct chain_pool *pool)
 {
-    AUTO(x509_drop) X509 *cert = NULL;
-    AUTO(collateral_item_done) struct collateral_item item = { 0 };
-    struct vek_cert vek;
-    struct err err = { 0 };
-    if (n->out->crl || x509_parse(vek_der, &cert, &err) < 0 || vek_cert_parse(cert, &vek, &err) < 0
-        || vek.product == SNP_UNKNOWN)
-        return;
-    const struct collateral_id id = { .kind = COLLATERAL_AMD_CRL,
-                                      .product = vek.product,
-                                      .vlek = vek.csp_id[0] != '\0' };
-    if (collateral_get(n->c, &id, &item, &err) < 0
-        || crl_parse(buf_bytes(&item.data), &n->out->crl, &err) < 0)
-        tell(n, "AMD's revocation list", &err);
+    return (struct collateral_source){ .allow_expired = true, /* the verifier judges dates */
+                                       .at = rq->at,
+                                       .http = http_curl(),
+                                       .kds_url = rq->kds_url,
+                                       .pcs_url = rq->pcs_url,
+                                       .pool = pool,
+                                       .request_ms = FETCH_REQUEST_MS,
+                                       .total_ms = FETCH_TOTAL_MS };
 }
 
-static void add_snp(const struct need *n)
-{
-    AUTO(vek_certs_done) struct vek_certs certs = { 0 };
-    struct err err = { 0 };
-    const struct material_evidence *e = n->evidence;
-    if (e->vek_cert.n) {
-        add_amd_crl(n, e->vek_cert);
-        return;
-    }
-    if (collateral_vek(n->c, e->tee_report, &certs, &err) < 0) {
-        tell(n, "the VEK certificate", &err);
-        return;
-    }
-    add_der(n->out, buf_bytes(&certs.vek));
-    for (size_t i = 0; i < certs.chain_n; i++)
-        add_der(n->out, buf_bytes(&certs.chain[i]));
-    add_amd_crl(n, buf_bytes(&certs.vek));
-}
-
-static void set_drop(struct collateral_tdx **t)
-{
-    if (*t)
-        collateral_tdx_done(*t);
-    free(*t);
-}
-
-/* Collateral of the folder takes the place of loose PCS files if it is for this platform. */
-static int add_tdx(const struct need *n, struct err *err)
-{
-    AUTO(set_drop) struct collateral_tdx *t = calloc(1, sizeof(*t));
-    AUTO(tdx_collateral_drop) struct tdx_collateral *parts = NULL;
-    const struct verify_vendor_trust *intel = &n->trust->vendor[VERIFY_INTEL];
-    const struct tdx_anchors anchors = { intel->anchor, intel->anchors };
-    struct tdx_prepared_collateral *prepared = NULL;
-    struct tdx_quote quote;
-    uint8_t fmspc[6];
-    enum collateral_ca ca;
-    struct err why = { 0 };
-    if (!t)
-        return err_set(err, ERR_IO, 0, "out of memory");
-    if (n->evidence->has_collateral || tdx_quote_parse(n->evidence->tee_report, &quote, &why) < 0
-        || collateral_of_pck(quote.pck_chain, fmspc, &ca, &why) < 0)
-        return 0; /* nothing to ask for, or nothing to ask with: the verifier says what is wrong */
-    if (collateral_tdx(n->c, bytes_of(fmspc, sizeof(fmspc)), ca, t, &why) < 0) {
-        tell(n, "Intel's collateral", &why);
-        return 0;
-    }
-    for (size_t i = 0; i < TDX_SET; i++)
-        if (t->why[i].kind != ERR_NONE)
-            tell(n, "Intel's collateral", &t->why[i]);
-    if (n->out->tdx && !t->item[TDX_SET_TCB_INFO].data.n)
-        return 0;
-    if (collateral_tdx_open(t, &parts, err) < 0
-        || tdx_prepare_collateral(parts, &anchors, &prepared, err) < 0)
-        return -1;
-    tdx_prepared_collateral_free(n->out->tdx);
-    n->out->tdx = prepared;
-    return 0;
-}
-
-static void add_ak(const struct need *n)
-{
-    AUTO(ak_chain_done) struct ak_chain chain = { 0 };
-    struct err err = { 0 };
-    if (!n->evidence->ak_cert.n || n->evidence->has_ak_chain)
-        return;
-    if (collateral_ak_chain(n->c, n->evidence->ak_cert, &chain, &err) < 0) {
-        tell(n, "the issuers of the AK certificate", &err);
-        return;
-    }
-    for (size_t i = 0; i < chain.n; i++)
-        add_der(n->out, buf_bytes(&chain.cert[i]));
-}
-
-int material_add_kept(const struct material_request *request, const struct material_evidence *evidence,
-                      struct material *out)
+/* One look. A folder that is not there has nothing. */
+static int look(const struct material_request *rq, const struct collateral_source *source,
+                const struct supply_evidence *evidence, bool revocation, struct supply *out)
 {
     AUTO(collateral_drop) struct collateral_service *c = NULL;
-    AUTO(trusted_done) struct trusted trusted = { 0 };
-    const char *where = request->folder ? request->folder : "collateral";
+    const char *where = source->dir ? source->dir : "collateral";
     struct err err = { 0 };
-    if (fill_trusted(request->trust, &trusted, &err) < 0)
-        return fail_err(STATUS_ENVIRONMENT, where, "cannot use the roots", &err);
-    const struct collateral_source source = { .dir = request->folder,
-                                              .offline = !request->fetch,
-                                              .allow_expired = true, /* the verifier judges dates */
-                                              .at = request->at,
-                                              .http = http_curl(),
-                                              .kds_url = request->kds_url,
-                                              .pcs_url = request->pcs_url,
-                                              .pool = &trusted.pool };
-    if (collateral_new(&source, &c, &err) < 0)
+    if (collateral_new(source, &c, &err) < 0)
         return fail_err(err.kind == ERR_INPUT ? STATUS_USAGE : STATUS_INPUT, where, "cannot be used", &err);
-    const struct need n = { c, request->trust, evidence, request->fetch, out };
-    if (evidence->tee == TEE_SEV_SNP)
-        add_snp(&n);
-    if (evidence->tee == TEE_TDX && add_tdx(&n, &err) < 0)
+    const struct supply_request request = { .service = c, .trust = rq->trust, .revocation = revocation };
+    if (supply_get(&request, evidence, out, &err) < 0)
         return fail_err(status_of(&err), where, "cannot use the collateral", &err);
-    add_ak(&n);
-    out->view = (struct verify_material){ out->certs.list, out->certs.n, out->crl, out->tdx };
     return 0;
 }
 
-int material_add_for_document(const struct material_request *request, struct bytes document,
-                              struct material *out)
+static int look_in_folder(const struct material_request *rq, const struct supply_evidence *evidence,
+                          const struct chain_pool *pool, struct material *out)
 {
-    AUTO(document_done) struct document d = { 0 };
-    struct err ignored = { 0 };
-    if (document_parse(document, &d, &ignored) < 0)
-        return 0; /* the verifier says so */
-    const struct material_evidence evidence = { .tee = d.tee,
-                                                .tee_report = d.tee_report,
-                                                .vek_cert = d.vek_cert,
-                                                .ak_cert = d.ak_cert,
-                                                .has_collateral = d.collateral != NULL,
-                                                .has_ak_chain = d.ak_cert_chain.n != 0 };
-    return material_add_kept(request, &evidence, out);
+    struct collateral_source source = source_of(rq, pool);
+    source.dir = rq->folder;
+    source.offline = true;
+    return look(rq, &source, evidence, true, &out->kept);
+}
+
+static int look_further(const struct material_request *rq, const struct supply_evidence *evidence,
+                        const struct chain_pool *pool, struct material *out)
+{
+    char cache[PATH_MAX];
+    struct collateral_source source = source_of(rq, pool);
+    bool mirror = rq->kds_url || rq->pcs_url; /* what a mirror says stays out of other runs */
+    source.dir = rq->keep && rq->folder ? rq->folder : mirror ? NULL : cache_folder(cache);
+    source.offline = !rq->fetch;
+    if (source.offline && (!source.dir || access(source.dir, F_OK) < 0))
+        source.dir = NULL;
+    else if (source.dir && !rq->keep)
+        make_parents(source.dir);
+    return look(rq, &source, evidence, rq->keep, &out->found);
+}
+
+/* ---- together ---- */
+
+static void merge(struct material *out)
+{
+    const struct supply *const from[] = { &out->kept, &out->found };
+    const struct tdx_prepared_collateral *tdx = out->tdx;
+    for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+        cert_files_add(&out->certs, from[i]->cert, from[i]->certs);
+        if (!out->crl && from[i]->crl && X509_CRL_up_ref(from[i]->crl) == 1)
+            out->crl = from[i]->crl;
+        if (from[i]->tdx.object) /* of this platform; of the vendor, if the folder's was not enough */
+            tdx = from[i]->tdx.object;
+    }
+    out->view = (struct verify_material){
+        .certs = out->certs.list, .certs_n = out->certs.n, .snp_crl = out->crl, .tdx = tdx
+    };
+}
+
+/* What a user gave as loose files may be all that is due: certificates are not asked for then. */
+static bool given(const struct supply_evidence *evidence, const struct material *m)
+{
+    const struct verify_material view = { .certs = m->certs.list, .certs_n = m->certs.n };
+    return evidence->tee == TEE_SEV_SNP ? verify_material_has_vek(&view, evidence->tee_report)
+                                        : evidence->tee == TEE_TDX && m->tdx;
+}
+
+static bool enough(const struct supply *s, bool folder)
+{
+    size_t optional = 0;
+    for (size_t i = 0; i < s->absent_n; i++)
+        optional += !strcmp(s->absent[i].what, SUPPLY_ABSENT_CRL);
+    return folder && s->absent_n == optional && !s->tdx_expired;
+}
+
+int material_add(const struct material_request *request, const struct supply_evidence *evidence,
+                 struct material *out)
+{
+    AUTO(trusted_done) struct trusted trusted = { 0 };
+    struct err err = { 0 };
+    bool folder = request->folder && !request->keep;
+    int rc = 0;
+    if (!folder && !supply_due(evidence) && !request->keep)
+        return 0;
+    if (fill_trusted(request->trust, &trusted, &err) < 0)
+        return fail_err(STATUS_ENVIRONMENT, "built-in roots", "cannot be used", &err);
+    if (folder)
+        rc = look_in_folder(request, evidence, &trusted.pool, out);
+    bool further = (request->fetch || request->cache) && !enough(&out->kept, folder)
+                   && (request->keep || (supply_due(evidence) && !given(evidence, out)));
+    if (!rc && further)
+        rc = look_further(request, evidence, &trusted.pool, out);
+    merge(out);
+    if (further) {
+        out->view.absent = out->found.absent;
+        out->view.absent_n = out->found.absent_n;
+    }
+    return rc;
 }

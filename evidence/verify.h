@@ -12,13 +12,28 @@
 #include "tee/tdx_verify.h"
 #include "tpm/eventlog.h"
 
+/** verify_absent.what of a certificate that a check needs the reason of. */
+#define VERIFY_ABSENT_VEK "the VEK certificate"
+
+/** Material that was due and could not be had. */
+struct verify_absent {
+    const char *what; /* for people: "the VEK certificate" */
+    const char *why;
+};
+
 /** What may be at hand besides the document. Everything is borrowed. */
 struct verify_material {
     X509 *const *certs; /* untrusted: VEKs, and certificates for building chains */
     size_t certs_n;
     X509_CRL *snp_crl;                         /* of the ARK; NULL: not asked for */
     const struct tdx_prepared_collateral *tdx; /* where the document has none; NULL: none */
+    const uint8_t *id; /* 32 bytes that name certs and snp_crl: what they judge is cached; NULL: it is not */
+    const struct verify_absent *absent; /* becomes warnings */
+    size_t absent_n;
 };
+
+/** True if the certificates have the VEK that a report names: its TCB, its chip. */
+bool verify_material_has_vek(const struct verify_material *m, struct bytes report);
 
 struct verify_options {
     const struct verify_trust *trust;
@@ -27,6 +42,7 @@ struct verify_options {
     time_t at;
     struct bytes nonce; /* that the caller asked with; no bytes: freshness is "unchecked" */
     bool accept_self_asserted_ak;
+    bool accept_expired;                     /* collateral whose nextUpdate is over */
     const char *accept_binding;              /* names of older rules, separated by commas; NULL: none */
     uint32_t accept_tcb;                     /* TDX_ACCEPT_DEFAULT, or from tdx_accept_parse() */
     struct bytes pinned_rtmr1, pinned_rtmr2; /* by golden or a policy; no bytes: not pinned */

@@ -61,25 +61,45 @@ static X509 *find_vek(const struct verify_material *m, struct bytes raw)
     return NULL;
 }
 
+bool verify_material_has_vek(const struct verify_material *m, struct bytes report)
+{
+    return find_vek(m, report) != NULL;
+}
+
+static int no_vek(const struct verify_material *m, struct err *err)
+{
+    for (size_t i = 0; m && i < m->absent_n; i++)
+        if (!strcmp(m->absent[i].what, VERIFY_ABSENT_VEK))
+            return err_set(err, ERR_NOT_FOUND, 0, "no VCEK or VLEK: not in the document, and %.200s",
+                           m->absent[i].why);
+    return err_set(err, ERR_NOT_FOUND, 0, "no VCEK or VLEK: neither the document nor --certs has it");
+}
+
 static void free_vek(void *vek)
 {
     snp_vek_free(vek);
 }
 
-/* The judged VEK from the cache, else judged now. Material of a caller's own is not part of the key: it is
- * never cached. @return 0, or -1 with why there is none */
+/* True if what is judged with the material at hand has a name to be cached by. */
+static bool cacheable(const struct verify_material *m)
+{
+    return !m || m->id || (!m->certs_n && !m->snp_crl);
+}
+
+/* The judged VEK from the cache, else judged now. @return 0, or -1 with why there is none */
 static int hold_vek(struct verification *v, struct verify_held *out, struct err *err)
 {
     const struct document *d = v->document;
     const struct verify_material *m = v->options->material;
     const struct verify_vendor_trust *amd = &v->options->trust->vendor[VERIFY_AMD];
-    bool keep = v->options->cache && (!m || (!m->certs_n && !m->snp_crl));
+    bool keep = v->options->cache && cacheable(m);
     AUTO(buf_done) struct buf made_from = buf_new((DOCUMENT_CHAIN_MAX + 2) * (CERT_MAX + 16));
     AUTO(pool_done) struct pool pool = { .n = 0 };
     AUTO(x509_drop) X509 *own = NULL;
     uint8_t key[32];
     buf_str(&made_from, "snp");
     buf_put(&made_from, bytes_of(v->options->trust->id, 32));
+    buf_tpm2b(&made_from, bytes_of(m ? m->id : NULL, m && m->id ? 32 : 0));
     buf_tpm2b(&made_from, d->vek_cert);
     for (size_t i = 0; i < d->cert_chain.n; i++)
         buf_tpm2b(&made_from, d->cert_chain.item[i]);
@@ -104,7 +124,7 @@ static int hold_vek(struct verification *v, struct verify_held *out, struct err 
     };
     struct snp_vek *vek;
     if (!rq.vek)
-        return err_set(err, ERR_NOT_FOUND, 0, "no VCEK or VLEK: neither the document nor --certs has it");
+        return no_vek(m, err);
     if (snp_vek_new(&rq, &vek, err) < 0)
         return err_while(err, "sev_snp.vek_cert");
     verify_cache_add(keep ? v->options->cache : NULL, key, vek, free_vek, out);
@@ -119,9 +139,11 @@ static void verify_snp_report(struct verification *v)
     char why[ERR_TEXT_MAX];
     if (hold_vek(v, &held, &err) < 0) {
         checks_add_rc(v->checks, "snp.vek_chain", -1, NULL, &err);
-        checks_warn(v->checks, "%.200s", err_text(&err, why, sizeof(why)));
+        if (!v->options->material || !v->options->material->absent_n) /* else it is said already */
+            checks_warn(v->checks, "%.200s", err_text(&err, why, sizeof(why)));
     }
-    snp_verify(v->document->tee_report, held.object, v->options->at, v->checks, &r->snp);
+    const struct snp_rules rules = { v->options->at, v->options->accept_expired };
+    snp_verify_by(v->document->tee_report, held.object, &rules, v->checks, &r->snp);
     r->tee_authentic = r->snp.authentic;
     if (!r->tee_authentic)
         return;
@@ -201,6 +223,7 @@ static int verify_td_quote(struct verification *v, struct err *err)
         .anchors = { intel->anchor, intel->anchors },
         .at = v->options->at,
         .accept = v->options->accept_tcb,
+        .accept_expired = v->options->accept_expired,
     };
     if (hold_signer(v, rq.anchors, &signer, err) < 0 || hold_collateral(v, rq.anchors, &collateral, err) < 0)
         return -1;
@@ -243,6 +266,9 @@ static void judge_root(struct verification *v)
 
 int verify_tee(struct verification *v, struct err *err)
 {
+    const struct verify_material *m = v->options->material;
+    for (size_t i = 0; m && i < m->absent_n; i++)
+        checks_warn(v->checks, "missing: %s: %.240s", m->absent[i].what, m->absent[i].why);
     v->report_data = bytes_of(NULL, 0);
     if (v->document->tee == TEE_SEV_SNP)
         verify_snp_report(v);

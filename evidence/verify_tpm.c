@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 
+#define MATERIAL_MAX   64 /* certificates of the material that a chain may be built with */
 #define NAMED_BY_GUEST "key named by the guest only"
 
 static EVP_PKEY *key_of_spki(struct bytes spki)
@@ -98,7 +99,8 @@ static int judge_certificate(struct verification *v, X509 *cert, const struct ve
                              struct ak_judged *out, struct err *err)
 {
     const struct document_list *chain = &v->document->ak_cert_chain;
-    X509 *pool[DOCUMENT_CHAIN_MAX + VERIFY_POOL_MAX];
+    const struct verify_material *m = v->options->material;
+    X509 *pool[DOCUMENT_CHAIN_MAX + MATERIAL_MAX + VERIFY_POOL_MAX];
     size_t n = 0, owned;
     for (size_t i = 0; i < chain->n; i++) {
         if (x509_parse(chain->item[i], &pool[n], err) < 0)
@@ -107,6 +109,8 @@ static int judge_certificate(struct verification *v, X509 *cert, const struct ve
             n++;
     }
     owned = n;
+    for (size_t i = 0; m && i < m->certs_n && i < MATERIAL_MAX; i++)
+        pool[n++] = m->certs[i];
     for (size_t i = 0; i < roots->pooled; i++)
         pool[n++] = roots->pool[i];
     const struct ak_cert_request rq = {
@@ -123,18 +127,21 @@ static int hold_judged(struct verification *v, X509 *cert, const struct verify_v
                        struct verify_held *out, struct err *err)
 {
     const struct document *d = v->document;
+    const struct verify_material *m = v->options->material;
+    struct verify_cache *cache = !m || m->id || !m->certs_n ? v->options->cache : NULL;
     AUTO(buf_done) struct buf made_from = buf_new((DOCUMENT_CHAIN_MAX + 2) * (CERT_MAX + 16));
     uint8_t key[32];
     buf_str(&made_from, "ak");
     buf_u8(&made_from, (uint8_t)(roots - v->options->trust->vendor));
     buf_put(&made_from, bytes_of(v->options->trust->id, 32));
+    buf_tpm2b(&made_from, bytes_of(m ? m->id : NULL, m && m->id ? 32 : 0));
     buf_tpm2b(&made_from, d->ak_cert);
     for (size_t i = 0; i < d->ak_cert_chain.n; i++)
         buf_tpm2b(&made_from, d->ak_cert_chain.item[i]);
     if (buf_check(&made_from, "AK certificate and chain", err) < 0)
         return -1;
     sha256(buf_bytes(&made_from), key);
-    if (verify_cache_get(v->options->cache, key, out))
+    if (verify_cache_get(cache, key, out))
         return 0;
     struct ak_judged *judged = calloc(1, sizeof(*judged));
     if (!judged)
@@ -143,7 +150,7 @@ static int hold_judged(struct verification *v, X509 *cert, const struct verify_v
         free(judged);
         return -1;
     }
-    verify_cache_add(v->options->cache, key, judged, free, out);
+    verify_cache_add(cache, key, judged, free, out);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "tee/clock.h"
 #include "tee/collateral_internal.h"
 
 #include <errno.h>
@@ -56,6 +57,7 @@ int collateral_new(const struct collateral_source *source, struct collateral_ser
     if (!c)
         return err_set(err, ERR_IO, ENOMEM, "no memory for the collateral service");
     c->source = *source;
+    c->until = source->total_ms ? clock_ms() + source->total_ms : 0;
     if (set_urls(c, err) < 0 || collateral_cache_init(&c->cache, source->dir, !source->offline, err) < 0) {
         free(c);
         return -1;
@@ -77,11 +79,34 @@ void collateral_free(struct collateral_service *c)
 {
     if (!c)
         return;
+    collateral_stop(c);
+    flights_free(c->flights);
     vek_store_free(c->veks);
     collateral_cache_done(&c->cache);
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     free(c);
+}
+
+void collateral_stop(struct collateral_service *c)
+{
+    if (c)
+        atomic_store(&c->stopping, true);
+}
+
+void collateral_stats_get(struct collateral_service *c, struct collateral_stats *out)
+{
+    *out = (struct collateral_stats){ atomic_load(&c->requests), atomic_load(&c->failures) };
+}
+
+void collateral_each(struct collateral_service *c,
+                     void (*each)(void *arg, const char *name, time_t next_update), void *arg)
+{
+    pthread_mutex_lock(&c->cache.lock);
+    for (size_t i = 0; i < COLLATERAL_MEMORY_ITEMS; i++)
+        if (c->cache.kept[i].name[0])
+            each(arg, c->cache.kept[i].name, c->cache.kept[i].item.next_update);
+    pthread_mutex_unlock(&c->cache.lock);
 }
 
 /* ---- one item ---- */
@@ -206,9 +231,10 @@ static int check_id(const struct collateral_id *id, struct err *err)
     return 0;
 }
 
-static int get(struct collateral_service *c, const struct collateral_id *id, bool anew,
-               struct collateral_item *out, struct err *err)
+int collateral_find(struct collateral_service *c, const struct collateral_id *id, enum collateral_mode mode,
+                    struct collateral_item *out, struct err *err)
 {
+    bool anew = mode == COLLATERAL_ANEW, alone = c->source.offline || mode == COLLATERAL_KEPT;
     char name[COLLATERAL_NAME_MAX];
     AUTO(collateral_item_done) struct collateral_item item = { 0 }, fetched = { 0 };
     struct err why = { 0 };
@@ -216,7 +242,7 @@ static int get(struct collateral_service *c, const struct collateral_id *id, boo
         return -1;
     bool found = collateral_kept(c, id, &item);
     collateral_name(id, name);
-    if (!c->source.offline && (anew || !found || collateral_expired(c, &item))) {
+    if (!alone && (anew || !found || collateral_expired(c, &item))) {
         if (fetch(c, id, name, anew, &fetched, &why) == 0) {
             collateral_item_done(&item);
             item = fetched;
@@ -236,73 +262,11 @@ static int get(struct collateral_service *c, const struct collateral_id *id, boo
 int collateral_get(struct collateral_service *c, const struct collateral_id *id, struct collateral_item *out,
                    struct err *err)
 {
-    return get(c, id, false, out, err);
+    return collateral_find(c, id, COLLATERAL_GET, out, err);
 }
 
 int collateral_refresh(struct collateral_service *c, const struct collateral_id *id,
                        struct collateral_item *out, struct err *err)
 {
-    return get(c, id, true, out, err);
-}
-
-/* ---- sets for TDX ---- */
-
-void collateral_tdx_done(struct collateral_tdx *t)
-{
-    for (size_t i = 0; i < TDX_SET; i++)
-        collateral_item_done(&t->item[i]);
-    t->complete = t->expired = false;
-}
-
-int collateral_tdx(struct collateral_service *c, struct bytes fmspc, enum collateral_ca ca,
-                   struct collateral_tdx *out, struct err *err)
-{
-    static const enum collateral_kind kinds[TDX_SET] = {
-        [TDX_SET_TCB_INFO] = COLLATERAL_TCB_INFO,
-        [TDX_SET_QE_IDENTITY] = COLLATERAL_QE_IDENTITY,
-        [TDX_SET_PCK_CRL] = COLLATERAL_PCK_CRL,
-        [TDX_SET_ROOT_CRL] = COLLATERAL_ROOT_CRL,
-    };
-    size_t found = 0;
-    struct collateral_id id = { .ca = ca };
-    if (fmspc.n != sizeof(id.fmspc))
-        return err_set(err, ERR_INPUT, 0, "an FMSPC of %zu bytes, want 6", fmspc.n);
-    memcpy(id.fmspc, fmspc.p, fmspc.n);
-    struct collateral_tdx t = { 0 };
-    for (size_t i = 0; i < TDX_SET; i++) {
-        id.kind = kinds[i];
-        if (get(c, &id, false, &t.item[i], &t.why[i]) < 0)
-            continue;
-        t.expired = t.expired || t.item[i].expired;
-        found++;
-    }
-    if (!found) {
-        *err = t.why[0];
-        return -1;
-    }
-    t.complete = found == TDX_SET;
-    *out = t;
-    return 0;
-}
-
-int collateral_tdx_open(const struct collateral_tdx *t, struct tdx_collateral **out, struct err *err)
-{
-    static const enum tdx_part parts[TDX_SET][2] = {
-        [TDX_SET_TCB_INFO] = { TDX_PART_TCB_INFO, TDX_PART_TCB_INFO_CHAIN },
-        [TDX_SET_QE_IDENTITY] = { TDX_PART_QE_IDENTITY, TDX_PART_QE_IDENTITY_CHAIN },
-        [TDX_SET_PCK_CRL] = { TDX_PART_PCK_CRL, TDX_PART_PCK_CRL_CHAIN },
-        [TDX_SET_ROOT_CRL] = { TDX_PART_ROOT_CA_CRL, TDX_PARTS },
-    };
-    AUTO(tdx_collateral_drop) struct tdx_collateral *c = tdx_collateral_new();
-    if (!c)
-        return err_set(err, ERR_IO, ENOMEM, "out of memory");
-    for (size_t i = 0; i < TDX_SET; i++) {
-        const struct collateral_item *item = &t->item[i];
-        if (item->data.n && tdx_collateral_set(c, parts[i][0], buf_bytes(&item->data), err) < 0)
-            return -1;
-        if (item->chain.n && tdx_collateral_set(c, parts[i][1], buf_bytes(&item->chain), err) < 0)
-            return -1;
-    }
-    *out = MOVE(c);
-    return 0;
+    return collateral_find(c, id, COLLATERAL_ANEW, out, err);
 }

@@ -43,7 +43,9 @@ struct collateral_source {
                                       chains must end in them; NULL or empty: any chain is taken */
     unsigned request_ms;           /* 0: COLLATERAL_REQUEST_MS */
     unsigned wait_ms;              /* how long a call may wait and repeat after 429 or 5xx; 0: one attempt */
-    bool insecure;             /* https without a check of the server: a PCCS with a certificate of its own */
+    unsigned
+        total_ms;  /* for all requests of the service, from its opening on; 0: no end. For one-shot tools */
+    bool insecure; /* https without a check of the server: a PCCS with a certificate of its own */
     const atomic_bool *cancel; /* set by another thread: give up soon; NULL: never */
 };
 
@@ -55,8 +57,11 @@ struct collateral_service;
 MUST_USE int collateral_new(const struct collateral_source *source, struct collateral_service **out,
                             struct err *err);
 
-/** NULL is fine. No call may be under way. */
+/** NULL is fine. No call may be under way; a fetch in the background is ended. */
 void collateral_free(struct collateral_service *c);
+
+/** Ends running requests within a second or so; later ones fail at once. NULL is fine. */
+void collateral_stop(struct collateral_service *c);
 
 /** For AUTO(collateral_drop) struct collateral_service *c. */
 static inline void collateral_drop(struct collateral_service **c)
@@ -149,6 +154,19 @@ void collateral_tdx_done(struct collateral_tdx *t);
 MUST_USE int collateral_tdx(struct collateral_service *c, struct bytes fmspc, enum collateral_ca ca,
                             struct collateral_tdx *out, struct err *err);
 
+/** As collateral_tdx(), of what is in memory or in the folder alone: does not wait for the network. */
+MUST_USE int collateral_tdx_kept(struct collateral_service *c, struct bytes fmspc, enum collateral_ca ca,
+                                 struct collateral_tdx *out, struct err *err);
+
+/** Fetches what collateral_tdx_kept() lacks in the background, as vek_fetch() does: one flight a platform.
+ *  @return 0 and done will be called; or -1 and it will not: ERR_NOT_FOUND (offline), ERR_INPUT, ERR_LIMITED
+ */
+MUST_USE int collateral_tdx_fetch(struct collateral_service *c, struct bytes fmspc, enum collateral_ca ca,
+                                  unsigned deadline_ms, vek_done_fn *done, void *arg, struct err *err);
+
+/** Appends the set as one JSON object in the names that DCAP tools use: tdx_collateral_parse() reads it. */
+void collateral_tdx_json(const struct collateral_tdx *t, struct buf *out);
+
 /** The set as the verifier takes it. @return 0 with a new object, or -1 as tdx_collateral_set() */
 MUST_USE int collateral_tdx_open(const struct collateral_tdx *t, struct tdx_collateral **out,
                                  struct err *err);
@@ -157,6 +175,17 @@ MUST_USE int collateral_tdx_open(const struct collateral_tdx *t, struct tdx_coll
  *  @return 0, or -1 with ERR_INPUT: no PCK certificate */
 MUST_USE int collateral_of_pck(struct bytes pck_chain, uint8_t fmspc[static 6], enum collateral_ca *ca,
                                struct err *err);
+
+/* ---- for /metrics ---- */
+
+struct collateral_stats {
+    uint64_t requests, failures; /* made; without the answer that was wanted */
+};
+void collateral_stats_get(struct collateral_service *c, struct collateral_stats *out);
+
+/** Calls each with the name and nextUpdate (0: none) of what is in memory. Must not call the service. */
+void collateral_each(struct collateral_service *c,
+                     void (*each)(void *arg, const char *name, time_t next_update), void *arg);
 
 /* ---- one folder, no network: what `--certs DIR --offline` needs ---- */
 

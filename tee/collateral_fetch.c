@@ -8,9 +8,9 @@
 
 #define LOOK_MS 250 /* how often a wait looks at the caller's cancel flag */
 
-static bool cancelled(const struct collateral_service *c)
+bool collateral_cancelled(const struct collateral_service *c)
 {
-    return c->source.cancel && atomic_load(c->source.cancel);
+    return atomic_load(&c->stopping) || (c->source.cancel && atomic_load(c->source.cancel));
 }
 
 /* Scheme, name and port of a URL. */
@@ -49,6 +49,21 @@ static void note_unreachable(struct collateral_service *c, const char *host, con
     pthread_mutex_unlock(&c->lock);
 }
 
+/* The time that is left for one request. */
+static int set_deadline(const struct collateral_service *c, struct http_request *own, struct err *err)
+{
+    own->deadline_ms = c->source.request_ms ? c->source.request_ms : COLLATERAL_REQUEST_MS;
+    if (!c->until)
+        return 0;
+    uint64_t now = clock_ms();
+    if (now >= c->until)
+        return err_set(err, ERR_UNAVAILABLE, ETIMEDOUT,
+                       "%.100s is not asked: the %u ms for fetching are over", own->url, c->source.total_ms);
+    if (c->until - now < own->deadline_ms)
+        own->deadline_ms = (unsigned)(c->until - now);
+    return 0;
+}
+
 int collateral_perform(void *ctx, const struct http_request *request, struct http_response *out,
                        struct err *err)
 {
@@ -58,16 +73,20 @@ int collateral_perform(void *ctx, const struct http_request *request, struct htt
     char host[COLLATERAL_HOST_MAX];
     if (c->source.offline || !c->source.http.perform)
         return err_set(err, ERR_NOT_FOUND, 0, "offline: %.100s is not asked", request->url);
+    if (collateral_cancelled(c))
+        return err_set(err, ERR_UNAVAILABLE, 0, "%.100s is not asked: shutting down", request->url);
     bool named = host_of(request->url, host);
-    if (named && is_unreachable(c, host, err))
+    if ((named && is_unreachable(c, host, err)) || set_deadline(c, &own, err) < 0)
         return -1;
-    own.deadline_ms = c->source.request_ms ? c->source.request_ms : COLLATERAL_REQUEST_MS;
     own.insecure = own.insecure || c->source.insecure;
-    if (c->source.cancel)
-        own.cancel = c->source.cancel;
-    if (http_perform(&c->source.http, &own, out, &why) == 0)
+    own.cancel = c->source.cancel ? c->source.cancel : &c->stopping;
+    atomic_fetch_add(&c->requests, 1);
+    if (http_perform(&c->source.http, &own, out, &why) == 0) {
+        atomic_fetch_add(&c->failures, out->status != 200);
         return 0;
-    if (named && why.kind == ERR_UNAVAILABLE && !cancelled(c))
+    }
+    atomic_fetch_add(&c->failures, 1);
+    if (named && why.kind == ERR_UNAVAILABLE && !collateral_cancelled(c))
         note_unreachable(c, host, &why);
     *err = why;
     return -1;
@@ -192,7 +211,7 @@ static int wait_for_other(struct collateral_service *c, const char *name, uint64
 {
     struct collateral_pending *p;
     while ((p = find(c, name)) && p->running) {
-        if (cancelled(c) || clock_ms() >= until)
+        if (collateral_cancelled(c) || clock_ms() >= until)
             return err_set(err, ERR_UNAVAILABLE, ETIMEDOUT,
                            "%.100s is being fetched, and no answer is there yet", name);
         wait_a_while(c, until);
@@ -205,7 +224,7 @@ static int wait_for_turn(struct collateral_service *c, const char *name, uint64_
 {
     struct collateral_pending *p;
     while ((p = find(c, name)) && p->failures && !p->running && clock_ms() < p->not_before) {
-        if (!p->repeatable || p->not_before > until || cancelled(c)) {
+        if (!p->repeatable || p->not_before > until || collateral_cancelled(c)) {
             *err = p->last;
             return -1;
         }

@@ -36,7 +36,11 @@ struct collateral_service {
     struct lower lower; /* for the VEK store: every request goes through collateral_perform() */
     struct vek_store *veks;
     struct collateral_cache cache;
-    pthread_mutex_t lock; /* over all below */
+    uint64_t until; /* of all requests, clock_ms(); 0: no end */
+    atomic_bool stopping;
+    atomic_uint_fast64_t requests, failures;
+    pthread_mutex_t lock;    /* over all below */
+    struct flights *flights; /* background fetches; NULL until the first */
     pthread_cond_t changed;
     struct collateral_pending pending[COLLATERAL_PENDING_MAX];
     size_t pending_next;
@@ -50,6 +54,20 @@ bool collateral_expired(const struct collateral_service *c, const struct collate
 /** What memory or the folder has, expired or not. @return true if there */
 MUST_USE bool collateral_kept(struct collateral_service *c, const struct collateral_id *id,
                               struct collateral_item *out);
+
+/** How collateral_find() goes about it. */
+enum collateral_mode {
+    COLLATERAL_GET,
+    COLLATERAL_ANEW, /* fetched in any case */
+    COLLATERAL_KEPT, /* never fetched */
+};
+
+/** collateral_get(), in that mode. */
+MUST_USE int collateral_find(struct collateral_service *c, const struct collateral_id *id,
+                             enum collateral_mode mode, struct collateral_item *out, struct err *err);
+
+/** True once somebody wants the service to end. */
+bool collateral_cancelled(const struct collateral_service *c);
 
 /** Keeps an item in memory and in the folder. */
 void collateral_keep(struct collateral_service *c, const struct collateral_id *id,

@@ -115,11 +115,19 @@ static void judge_validity(const struct snp_vek *vek, time_t at, struct checks *
                rfc3339_text(vek->until, until), rfc3339_text(at, now));
 }
 
-static void judge_crl(const struct snp_vek *vek, time_t at, struct checks *checks)
+static void judge_crl(const struct snp_vek *vek, const struct snp_rules *rules, struct checks *checks)
 {
     char from[24], until[24], now[24];
+    time_t at = rules->at;
     bool current = vek->crl_from <= at && (!vek->crl_until || at <= vek->crl_until);
-    if (!vek->crl.ok)
+    bool expired = vek->crl_from <= at && !current;
+    if (vek->crl.ok && expired && rules->accept_expired) {
+        rfc3339_text(vek->crl_until, until);
+        checks_add(checks, "snp.crl", CHECK_OK, "not revoked by a CRL that expired on %s, which is accepted",
+                   until);
+        checks_warn(checks, "AMD's CRL expired on %s, which is accepted: what was revoked since is not in it",
+                    until);
+    } else if (!vek->crl.ok)
         checks_add(checks, "snp.crl", CHECK_FAILED, "%s", vek->crl.why);
     else
         checks_add(checks, "snp.crl", current ? CHECK_OK : CHECK_FAILED,
@@ -221,21 +229,21 @@ static void close_checks(struct checks *checks, const struct snp_vek *vek, const
 }
 
 /* What depends on the certificates alone. */
-static void judge_certificates(const struct snp_vek *vek, time_t at, struct checks *checks,
-                               struct snp_verdict *out)
+static void judge_certificates(const struct snp_vek *vek, const struct snp_rules *rules,
+                               struct checks *checks, struct snp_verdict *out)
 {
-    judge_validity(vek, at, checks);
+    judge_validity(vek, rules->at, checks);
     if (vek->crl_asked)
-        judge_crl(vek, at, checks);
+        judge_crl(vek, rules, checks);
     if (vek->crl_authentic) {
-        judge_clock(vek, at, checks);
+        judge_clock(vek, rules->at, checks);
         out->latest_signed = vek->crl_from;
     }
 }
 
 /* @return why the rest cannot be judged, or NULL when all was */
-static const char *judge(struct bytes raw, const struct snp_vek *vek, time_t at, struct checks *checks,
-                         struct snp_verdict *out)
+static const char *judge(struct bytes raw, const struct snp_vek *vek, const struct snp_rules *rules,
+                         struct checks *checks, struct snp_verdict *out)
 {
     struct err err = { 0 };
     if (snp_report_parse(raw, &out->report, &err) < 0) {
@@ -251,7 +259,7 @@ static const char *judge(struct bytes raw, const struct snp_vek *vek, time_t at,
     bool chain = judge_chain(&out->report, vek, checks);
     if (!vek->chain.ok)
         return "the certificate is not AMD's";
-    judge_certificates(vek, at, checks, out);
+    judge_certificates(vek, rules, checks, out);
     if (rc < 0)
         return "the report's signature does not hold";
     if (!chain)
@@ -265,10 +273,10 @@ static const char *judge(struct bytes raw, const struct snp_vek *vek, time_t at,
     return NULL;
 }
 
-void snp_verify(struct bytes raw, const struct snp_vek *vek, time_t at, struct checks *checks,
-                struct snp_verdict *out)
+void snp_verify_by(struct bytes raw, const struct snp_vek *vek, const struct snp_rules *rules,
+                   struct checks *checks, struct snp_verdict *out)
 {
     *out = (struct snp_verdict){ 0 };
-    const char *why = judge(raw, vek, at, checks, out);
+    const char *why = judge(raw, vek, rules, checks, out);
     close_checks(checks, vek, why ? why : "");
 }

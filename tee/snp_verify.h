@@ -51,12 +51,25 @@ struct snp_verdict {
     time_t latest_signed; /* thisUpdate of an authentic CRL; 0: none. A clock before it is wrong */
 };
 
+/** What a report is judged by besides its certificates. */
+struct snp_rules {
+    time_t at;
+    bool accept_expired; /* a CRL whose nextUpdate is over: a warning then */
+};
+
 /** Makes the checks snp.format, snp.report_signature, snp.vek_chain, snp.vek_validity, snp.vek_tcb,
  * snp.vek_chip_id, snp.crl, snp.debug, snp.migration and document.clock. Each name is recorded whatever
  * happens; a check that an earlier failure made impossible is false.
  *  @param raw  the report or the ioctl's response; untrusted, any length
  *  @param vek  NULL: there is none */
-void snp_verify(struct bytes raw, const struct snp_vek *vek, time_t at, struct checks *checks,
-                struct snp_verdict *out);
+void snp_verify_by(struct bytes raw, const struct snp_vek *vek, const struct snp_rules *rules,
+                   struct checks *checks, struct snp_verdict *out);
+
+/** snp_verify_by(), nothing expired accepted. */
+static inline void snp_verify(struct bytes raw, const struct snp_vek *vek, time_t at, struct checks *checks,
+                              struct snp_verdict *out)
+{
+    snp_verify_by(raw, vek, &(struct snp_rules){ .at = at }, checks, out);
+}
 
 #endif

@@ -18,6 +18,7 @@ struct run {
     const struct tdx_prepared_signer *signer;
     const struct tdx_prepared_collateral *c;
     char room[224]; /* for a reason that has to be put together */
+    bool expired;   /* some collateral is, and that is accepted */
 };
 
 /* why: NULL if the check holds. */
@@ -121,7 +122,14 @@ static const char *why_not_current(struct run *r)
                        [DATED_ROOT_CRL] = { "root CA CRL", &c->root_crl } };
     const char *why = NULL;
     for (size_t i = 0; i < DATED && !why; i++) {
-        if (items[i].judged->ok) {
+        char when[24];
+        bool expired = items[i].judged->ok && c->dated[i].from <= r->rq->at && c->dated[i].to < r->rq->at;
+        if (expired && r->rq->accept_expired) {
+            checks_warn(r->checks,
+                        "the %s expired on %s, which is accepted: what Intel found since is not in it",
+                        items[i].what, rfc3339_text(c->dated[i].to, when));
+            r->expired = true;
+        } else if (items[i].judged->ok) {
             why = outside(r, items[i].what, c->dated[i]);
         } else {
             snprintf(r->room, sizeof(r->room), "impossible: the %s has no date that is authentic",
@@ -228,7 +236,10 @@ static void check_collateral(struct run *r)
     bool identity =
         record(r, "tdx.qe_identity_signature", why_not_signed(r, &c->qe_identity, &c->qe_identity_chain),
                "by Intel's TCB signing certificate");
-    record(r, "tdx.collateral_dates", why_not_current(r), "TCB info, QE identity and both CRLs are current");
+    const char *why = why_not_current(r);
+    record(r, "tdx.collateral_dates", why,
+           r->expired ? "expired collateral, accepted as asked: the warnings name it"
+                      : "TCB info, QE identity and both CRLs are current");
     bool platform = record(r, "tdx.fmspc", why_no_fmspc(r, info), "the TCB info is for this platform");
     bool known_module = check_module(r, platform, &module);
     bool known_qe = check_qe(r, identity);
@@ -293,7 +304,7 @@ static void all_impossible(struct run *r)
 void tdx_verify(const struct tdx_request *rq, struct checks *checks, struct tdx_verdict *out)
 {
     AUTO(tdx_prepared_signer_drop) struct tdx_prepared_signer *own = NULL;
-    struct run r = { rq, checks, out, rq->signer, rq->collateral, "" };
+    struct run r = { rq, checks, out, rq->signer, rq->collateral, "", false };
     struct err err = { 0 };
     memset(out, 0, sizeof(*out));
     if (tdx_quote_parse(rq->quote, &out->quote, &err) < 0) {

@@ -62,6 +62,7 @@ struct tdx_request {
     struct tdx_anchors anchors;               /* for a signer that is not prepared */
     time_t at;
     uint32_t accept;        /* TDX_ACCEPT_DEFAULT, or from tdx_accept_parse() */
+    bool accept_expired;    /* collateral whose nextUpdate is over: a warning then */
     bool refuse_service_td; /* a TD that a service TD (migration) is bound to; else it is a warning */
 };
 

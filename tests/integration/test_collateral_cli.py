@@ -6,10 +6,12 @@ import http.server
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 import urllib.parse
 
@@ -264,15 +266,69 @@ class Recorded(Case):
             self.assertTrue(err.endswith("incomplete: missing pck_crl-processor.der\n"), err)
             self.assertIn("tcb_info-B0C06F000000.json  until 2025-07-19", out)
         asked = len(self.server.asked)
-        self.assertIs(self.checks(document, "--at", TDX_AT)["tdx.tcb_info_signature"], False)
+        self.assertIs(self.checks(document, "--at", TDX_AT, "--offline")["tdx.tcb_info_signature"], False)
         self.assert_current(self.checks(document, "--at", TDX_AT, "--certs", self.dir, "--offline"))
         late = self.checks(document, "--at", "2025-09-01T00:00:00Z", "--certs", self.dir, "--offline")
         self.assertIs(late["tdx.tcb_info_signature"], True)
         self.assertIs(late["tdx.collateral_dates"], False)
+        late = ("--at", "2025-09-01T00:00:00Z", "--certs", self.dir, "--offline", "--accept-expired", "--json")
+        answer = json.loads(run("verify", document, *late)[1])
+        dates = [c for c in answer["checks"] if c["check"] == "tdx.collateral_dates"]
+        self.assertIs(dates[0]["ok"], True)
+        self.assertIn("expired", dates[0]["detail"])
+        self.assertTrue([w for w in answer["warnings"] if "TCB info expired on 2025-07-19" in w], answer["warnings"])
+        early = self.checks(document, "--at", "2025-01-01T00:00:00Z", *late[2:-1])
+        self.assertIs(early["tdx.collateral_dates"], False)  # not expired: not valid yet
         status, out, _ = run("verify-tdx", os.path.join(EVIDENCE, TDX, "quote.bin"), "--collateral", self.dir, "--at",
                              TDX_AT, "--json")
         self.assertEqual((status, json.loads(out)["tcb_status"]), (0, "UpToDate"))
         self.assertEqual(len(self.server.asked), asked)
+
+    def test_verify_fetches_by_default(self):
+        self.serve_intel()
+        document = self.document("tdx", load(TDX, "quote.bin"))
+        args = ["--at", TDX_AT, "--pcs", self.server.url, "--kds", self.server.url]
+        self.assertIs(self.checks(document, *args, "--offline")["tdx.crl"], False)
+        self.assertEqual(self.server.asked, [])
+        self.assert_current(self.checks(document, *args))
+        self.assertEqual(len(self.server.asked), 4)
+        status, _, err = self.preload("--only", "intel", "--at", TDX_AT, "--wait", "0", "--report", document)
+        asked = len(self.server.asked)
+        self.assert_current(self.checks(document, *args, "--certs", self.dir))  # all that is due is in the folder
+        self.assertEqual(len(self.server.asked), asked, err)
+        os.unlink(os.path.join(self.dir, "qe_identity.json"))
+        os.unlink(os.path.join(self.dir, "qe_identity-chain.pem"))
+        self.assert_current(self.checks(document, *args, "--certs", self.dir))
+        self.assertGreater(len(self.server.asked), asked)
+        self.assertNotIn("qe_identity.json", os.listdir(self.dir))  # the folder is written to with --fetch only
+
+    def test_the_users_cache(self):
+        """What Intel said before is used again without a network, and made anew where it is damaged."""
+        self.serve_intel()
+        document = self.document("tdx", load(TDX, "quote.bin"))
+        cache = os.path.join(self.folder, "home")
+        kept = os.path.join(cache, "cvm-agent", "collateral")
+        self.preload("--only", "intel", "--at", TDX_AT, "--wait", "0", "--report", document)
+        os.makedirs(os.path.dirname(kept))
+        os.rename(self.dir, kept)
+        for env in ({"XDG_CACHE_HOME": cache}, {"XDG_CACHE_HOME": "", "HOME": self.folder}):
+            if "HOME" in env:
+                os.rename(cache, os.path.join(self.folder, ".cache"))
+            done = subprocess.run([CLI, "verify", document, "--at", TDX_AT, "--offline", "--json"], check=False,
+                                  capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+            self.assert_current({c["check"]: c["ok"] for c in json.loads(done.stdout)["checks"]})
+
+    def test_a_service_that_does_not_answer(self):
+        with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:  # connects, and says nothing
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            for tee, report, what in (("tdx", load(TDX, "quote.bin"), "Intel's collateral"),
+                                      ("sev_snp", load(SNP, "report.bin"), "the VEK certificate")):
+                document, begun = self.document(tee, report), time.monotonic()
+                status, out, _ = run("verify", document, "--json", "--kds", url, "--pcs", url)
+                self.assertLess(time.monotonic() - begun, 7)
+                self.assertEqual(status, 1)
+                self.assertTrue([w for w in json.loads(out)["warnings"] if w.startswith(f"missing: {what}: {url}")],
+                                out)
 
     def test_verify_fetches_when_told(self):
         self.serve_intel()
@@ -292,7 +348,7 @@ class Recorded(Case):
                 f"&snpSPL={tcb[6]:02d}&ucodeSPL={tcb[7]:02d}")
         self.server.put(path, load(SNP, "vcek.der"))
         document = self.document("sev_snp", report)
-        before = self.checks(document, "--certs", self.folder)
+        before = self.checks(document, "--certs", self.folder, "--offline")
         status, out, err = self.preload("--only", "amd", "--product", "Milan", "--wait", "0", "--report",
                                         os.path.join(EVIDENCE, SNP, "report.bin"))
         self.assertEqual(status, 4)  # AMD's lists are not served

@@ -15,7 +15,7 @@ endif()
 function(cvm_script_test name)
     add_test(NAME ${name} COMMAND ${ARGN})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS integration
-        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;TSAN_OPTIONS=atexit_sleep_ms=0;CVM_BIN=${CMAKE_BINARY_DIR}/bin")
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;TSAN_OPTIONS=atexit_sleep_ms=0;CVM_BIN=${CMAKE_BINARY_DIR}/bin;XDG_CACHE_HOME=${CMAKE_CURRENT_BINARY_DIR}/cache")
 endfunction()
 
 if(CVM_EMULATOR)

@@ -258,7 +258,7 @@ static void roots_are_not_mixed(void **state)
     const struct tdx_anchors anchors = { both, 2 };
     assert_int_equal(tdx_prepare_collateral(c, &anchors, &prepared, &err), 0);
     const struct tdx_request rq = { sample_bytes(&genuine), prepared, NULL, anchors, l.at,
-                                    TDX_ACCEPT_DEFAULT,     false };
+                                    TDX_ACCEPT_DEFAULT,     false,    false };
     memset(checks, 0, sizeof(*checks));
     tdx_verify(&rq, checks, &verdict);
     assert_true(verdict.authentic && verdict.anchor == 0);

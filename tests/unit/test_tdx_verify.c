@@ -81,9 +81,8 @@ static void fixture_done(struct fixture *f)
 
 static bool verify(const struct fixture *f, struct bytes quote)
 {
-    const struct tdx_request rq = {
-        quote, f->collateral, f->signer, anchors, f->at, TDX_ACCEPT_DEFAULT, false
-    };
+    const struct tdx_request rq = { quote, f->collateral,      f->signer, anchors,
+                                    f->at, TDX_ACCEPT_DEFAULT, false,     false };
     memset(checks, 0, sizeof(*checks));
     tdx_verify(&rq, checks, &verdict);
     return checks_all_hold(checks);
@@ -200,7 +199,7 @@ static void no_anchor_no_verdict(void **state)
     tdx_prepared_signer_free(MOVE(f.signer));
     assert_int_equal(tdx_prepare_collateral(c, &none, &f.collateral, &err), 0);
     const struct tdx_request rq = { sample_bytes(&f.quote), f.collateral, NULL, none, f.at,
-                                    TDX_ACCEPT_DEFAULT,     true };
+                                    TDX_ACCEPT_DEFAULT,     false,        true };
     memset(checks, 0, sizeof(*checks));
     tdx_verify(&rq, checks, &verdict);
     static const char *const fail[] = { "tdx.pck_chain",
