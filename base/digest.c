@@ -107,6 +107,26 @@ void hasher_free(struct hasher *h)
     free(h);
 }
 
+static int cannot(const struct hasher *h, struct err *err)
+{
+    return err_set(err, ERR_IO, 0, "libcrypto cannot compute %s", h->row->name);
+}
+
+int hasher_begin(struct hasher *h, struct err *err)
+{
+    return EVP_DigestInit_ex(h->ctx, NULL, NULL) == 1 ? 0 : cannot(h, err);
+}
+
+int hasher_put(struct hasher *h, struct bytes data, struct err *err)
+{
+    return EVP_DigestUpdate(h->ctx, data.p, data.n) == 1 ? 0 : cannot(h, err);
+}
+
+int hasher_end(struct hasher *h, struct digest *out, struct err *err)
+{
+    return finish(h, NULL, 0, out, err);
+}
+
 int hasher_parts(struct hasher *h, const struct bytes *parts, size_t count, struct digest *out,
                  struct err *err)
 {

@@ -39,6 +39,16 @@ struct hasher;
 MUST_USE int hasher_new(uint16_t alg, struct hasher **out, struct err *err);
 void hasher_free(struct hasher *h);
 
+/** A hash of bytes that come in pieces: begin, put as often as there are pieces, end. */
+MUST_USE int hasher_begin(struct hasher *h, struct err *err);
+MUST_USE int hasher_put(struct hasher *h, struct bytes data, struct err *err);
+MUST_USE int hasher_end(struct hasher *h, struct digest *out, struct err *err);
+
+static inline void hasher_drop(struct hasher **h)
+{
+    hasher_free(*h);
+}
+
 /** As digest_parts(). */
 MUST_USE int hasher_parts(struct hasher *h, const struct bytes *parts, size_t count, struct digest *out,
                           struct err *err);

@@ -8,10 +8,11 @@
 
 #include "base/bytes.h"
 
-#define IMAGE_TAR_IMAGES_MAX  64
-#define IMAGE_TAR_TAGS_MAX    64         /* of one image */
-#define IMAGE_TAR_ENTRIES_MAX 100000     /* files of the archive */
-#define IMAGE_TAR_JSON_MAX    (4u << 20) /* manifests and configs: as much as podman reads */
+#define IMAGE_TAR_IMAGES_MAX    64
+#define IMAGE_TAR_TAGS_MAX      64         /* of one image */
+#define IMAGE_TAR_ENTRIES_MAX   100000     /* files of the archive */
+#define IMAGE_TAR_JSON_MAX      (4u << 20) /* manifests and configs: as much as podman reads */
+#define IMAGE_TAR_REFERENCE_MAX 512
 
 struct tar_image {
     uint8_t id[32]; /* SHA-256 of the config blob */

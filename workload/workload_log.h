@@ -13,9 +13,10 @@
 struct workload_log;
 
 struct workload_log_options {
-    const char *path;    /* STATE/workload.jsonl */
-    const char *boot_id; /* of this boot */
-    const char *rtmr3;   /* the kernel's file that extends RTMR3 (48 bytes); NULL: none */
+    const char *path;            /* STATE/workload.jsonl */
+    const char *boot_id;         /* of this boot */
+    const struct rtmr_io *rtmr3; /* NULL: none; copied */
+    const char *no_rtmr3;        /* a constant: why a TDX machine has none; NULL where nothing is missed */
 };
 
 /** Opens or creates the log of this boot, compares its replay with the registers and heals what a crash
@@ -82,9 +83,10 @@ size_t workload_log_replay(struct workload_log *log, uint8_t replay[static 32]);
 /** Appends the events up to a mark (SIZE_MAX: all) as a JSON array. */
 void workload_log_json(struct workload_log *log, size_t mark, struct buf *out);
 
-/** Appends the events of what runs now (after the last update or rollback) as type, name and content_sha384:
- * what a golden measurement pins. @return false, with nothing appended, when nothing was measured */
-bool workload_log_golden(struct workload_log *log, size_t mark, struct buf *out);
+/** Appends the events of what runs at a mark (after the last update or rollback, without livepatches) as a
+ * JSON array of type, name and content_sha384: what a golden measurement pins.
+ *  @return 1, 0 with nothing appended when nothing was measured, or -1 */
+MUST_USE int workload_log_golden(struct workload_log *log, size_t mark, struct buf *out, struct err *err);
 
 /** Appends the answer of GET /measurements: events, replay, value and verdict per register and bank. */
 MUST_USE int workload_log_report(struct workload_log *log, struct tpm *tpm, struct buf *out, struct err *err);

@@ -181,27 +181,74 @@ static void a_crash_before_the_extend_is_healed(void **state)
     measured_log_close(unrooted);
 }
 
-static void tampering_is_seen_and_stops_extending(void **state)
+static void extend_behind_its_back(struct machine *m, unsigned pcr)
+{
+    struct tpm_banks banks;
+    struct digest digests[TPM_BANKS_MAX];
+    struct err err = { 0 };
+    assert_int_equal(tpm_banks_get(m->tpm, &banks, &err), 0);
+    for (size_t b = 0; b < banks.n; b++)
+        assert_int_equal(digest_of(banks.alg[b], bytes_str("somebody else"), &digests[b], &err), 0);
+    assert_int_equal(tpm_pcr_extend(m->tpm, pcr, digests, banks.n, &err), 0);
+}
+
+static void a_foreign_extend_is_seen_and_stops_extending(void **state)
+{
+    struct machine *m = *state;
+    struct measured_log *log = open_log(m, BOOT);
+    struct err err = { 0 };
+    add(m, log, "act", "one");
+    extend_behind_its_back(m, JOURNAL_PCR);
+    assert_int_equal(measured_log_check(log, m->tpm, &err), -1);
+    assert_int_equal(err.kind, ERR_DENIED);
+    assert_int_equal(measured_log_verdict(log), MEASURED_DISAGREES);
+    measured_log_close(log);
+    log = open_log(m, BOOT);
+    struct digest held = read_pcr(m, JOURNAL_PCR);
+    assert_int_equal(measured_log_verdict(log), MEASURED_DISAGREES);
+    assert_non_null(strstr(measured_log_verdict_text(log), "PCR 14"));
+    assert_int_equal(measured_log_add(log, m->tpm, "act", "x", bytes_str("y"), pcr14, 1, &err), -1);
+    assert_int_equal(err.kind, ERR_DENIED);
+    struct digest now = read_pcr(m, JOURNAL_PCR);
+    assert_true(bytes_equal(digest_bytes(&held), digest_bytes(&now)));
+    assert_int_equal(measured_log_count(log), 1);
+    AUTO(buf_done) struct buf report = buf_new(1 << 20);
+    assert_int_equal(measured_log_report(log, m->tpm, &report, &err), 0);
+    buf_u8(&report, '}');
+    AUTO(json_drop) json_t *v = NULL;
+    assert_int_equal(json_parse(buf_bytes(&report), 1 << 20, &v, &err), 0);
+    assert_string_equal(json_string_value(json_object_get(v, "verdict")), "disagrees");
+    measured_log_close(log);
+}
+
+/* The chain: whatever byte is changed, the file is refused and the line named. */
+static void a_changed_file_is_refused(void **state)
 {
     struct machine *m = *state;
     struct measured_log *log = open_log(m, BOOT);
     struct err err = { 0 };
     add(m, log, "act", "one");
     add(m, log, "act", "two");
-    add(m, log, "act", "three");
     measured_log_close(log);
     AUTO(free_u8) uint8_t *p = NULL;
     size_t n = 0;
     assert_int_equal(file_read(m->log, 1 << 20, &p, &n, &err), 0);
-    uint8_t *name = memmem(p, n, "\"name\":\"name\"", 13);
-    assert_non_null(name);
-    name[9] = 'N';
+    const char *boot = strstr((char *)p, BOOT);
+    for (size_t i = 0; i < n; i++) {
+        /* another boot's id in the first line: the file is set aside, as it should be */
+        if (p[i] == '\n' || (p + i >= (const uint8_t *)boot && p + i < (const uint8_t *)boot + strlen(BOOT)))
+            continue;
+        p[i] ^= 1;
+        assert_int_equal(file_write_atomic(m->log, bytes_of(p, n), 0600, &err), 0);
+        log = NULL;
+        if (measured_log_open(m->log, BOOT, m->tpm, pcr14, 1, &log, &err) == 0)
+            fail_msg("byte %zu was changed, and nobody saw it", i);
+        assert_int_equal(err.kind, ERR_INPUT);
+        p[i] ^= 1;
+    }
     assert_int_equal(file_write_atomic(m->log, bytes_of(p, n), 0600, &err), 0);
     log = open_log(m, BOOT);
-    assert_int_equal(measured_log_verdict(log), MEASURED_DISAGREES);
-    assert_non_null(strstr(measured_log_verdict_text(log), "PCR 14"));
-    assert_int_equal(measured_log_add(log, m->tpm, "act", "x", bytes_str("y"), pcr14, 1, &err), -1);
-    assert_int_equal(err.kind, ERR_DENIED);
+    assert_int_equal(measured_log_count(log), 2);
     measured_log_close(log);
 }
 
@@ -239,7 +286,8 @@ int main(void)
         cmocka_unit_test(preimage_has_a_known_answer),
         cmocka_unit_test_setup_teardown(events_replay_to_the_pcr, start, stop),
         cmocka_unit_test_setup_teardown(a_crash_before_the_extend_is_healed, start, stop),
-        cmocka_unit_test_setup_teardown(tampering_is_seen_and_stops_extending, start, stop),
+        cmocka_unit_test_setup_teardown(a_foreign_extend_is_seen_and_stops_extending, start, stop),
+        cmocka_unit_test_setup_teardown(a_changed_file_is_refused, start, stop),
         cmocka_unit_test_setup_teardown(half_lines_other_boots_and_damage, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

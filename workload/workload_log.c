@@ -1,0 +1,326 @@
+#include "workload/workload_log.h"
+
+#include "base/auto.h"
+#include "base/enc.h"
+#include "base/json.h"
+
+#include <errno.h>
+
+#define LOG_JSON_MAX (65u << 20)
+
+struct workload_log {
+    struct measured_log *base;
+    struct rtmr_io rtmr3;
+    bool mirror; /* events go into PCR 15 too */
+    const char *no_rtmr3;
+};
+
+static const unsigned pcrs_mirrored[] = { WORKLOAD_PCR_NOW, WORKLOAD_PCR_HISTORY };
+static const unsigned pcrs_patch[] = { WORKLOAD_PCR_PATCH, WORKLOAD_PCR_HISTORY };
+static const unsigned pcrs_all[] = { WORKLOAD_PCR_NOW, WORKLOAD_PCR_HISTORY, WORKLOAD_PCR_PATCH };
+
+/* ---- life ---- */
+
+static void log_drop(struct workload_log **log)
+{
+    workload_log_close(*log);
+}
+
+int workload_log_open(const struct workload_log_options *options, struct tpm *tpm, struct workload_log **out,
+                      struct err *err)
+{
+    AUTO(log_drop) struct workload_log *log = calloc(1, sizeof(*log));
+    const struct measured_log_options o = {
+        .path = options->path,
+        .boot_id = options->boot_id,
+        .pcrs = pcrs_all,
+        .pcr_count = ARRAY_SIZE(pcrs_all),
+        .reset = 1u << WORKLOAD_PCR_NOW,
+        .rtmr3 = options->rtmr3,
+    };
+    if (!log)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the workload log");
+    if (measured_log_open_with(&o, tpm, &log->base, err) < 0)
+        return err_while(err, "open the workload log");
+    log->mirror = measured_log_began_zero(log->base, WORKLOAD_PCR_HISTORY);
+    log->no_rtmr3 = options->no_rtmr3;
+    if (options->rtmr3 && !measured_log_rtmr3_began_zero(log->base))
+        log->no_rtmr3 = "RTMR3 was not zero at the first start: somebody else extended it before";
+    *out = MOVE(log);
+    return 0;
+}
+
+void workload_log_close(struct workload_log *log)
+{
+    if (!log)
+        return;
+    measured_log_close(log->base);
+    free(log);
+}
+
+/* ---- the sequences of a log ---- */
+
+/* What was measured between two updates or rollbacks. */
+struct sequence {
+    const json_t *first; /* the update or rollback before it; NULL: the start of the boot */
+    json_t *events;      /* without livepatches */
+};
+
+struct sequences {
+    json_t *log;
+    struct sequence last, previous; /* previous: the last complete one before it; events NULL: none */
+};
+
+static void sequences_done(struct sequences *s)
+{
+    json_decref(s->last.events);
+    json_decref(s->previous.events);
+    json_decref(s->log);
+}
+
+static const char *text(const json_t *event, const char *key)
+{
+    const char *s = json_string_value(json_object_get(event, key));
+    return s ? s : "";
+}
+
+static bool is_complete(const struct sequence *s)
+{
+    size_t n = json_array_size(s->events);
+    return n && !strcmp(text(json_array_get(s->events, n - 1), "type"), "ready");
+}
+
+static int read_sequences(struct workload_log *log, size_t mark, struct sequences *out, struct err *err)
+{
+    AUTO(buf_done) struct buf all = buf_new(LOG_JSON_MAX);
+    struct sequences s = { .last.events = json_array() };
+    json_t *event;
+    size_t i;
+    measured_log_json_until(log->base, mark, &all);
+    if (buf_check(&all, "log", err) < 0 || json_parse(buf_bytes(&all), LOG_JSON_MAX, &s.log, err) < 0) {
+        sequences_done(&s);
+        return -1;
+    }
+    json_array_foreach(s.log, i, event)
+    {
+        const char *type = text(event, "type");
+        if (!strcmp(type, "livepatch"))
+            continue;
+        if (strcmp(type, "update") != 0 && strcmp(type, "rollback") != 0) {
+            json_array_append(s.last.events, event);
+            continue;
+        }
+        if (is_complete(&s.last)) {
+            json_decref(s.previous.events);
+            s.previous = s.last;
+        } else {
+            json_decref(s.last.events);
+        }
+        s.last = (struct sequence){ .first = event, .events = json_array() };
+    }
+    *out = s;
+    return 0;
+}
+
+static bool same_event(const json_t *event, const struct measure_event *e)
+{
+    char hex[97];
+    return !strcmp(text(event, "type"), e->type) && !strcmp(text(event, "name"), e->name)
+           && !strcmp(text(event, "content_sha384"), hex_to(hex, bytes_of(e->content_sha384, 48)));
+}
+
+/* True if what was measured is how the plan begins. */
+static bool begins(const struct sequence *s, const struct measure_plan *plan)
+{
+    size_t n = json_array_size(s->events);
+    bool same = n <= plan->n;
+    for (size_t i = 0; same && i < n; i++)
+        same = same_event(json_array_get(s->events, i), &plan->events[i]);
+    return same;
+}
+
+static bool is_whole(const struct sequence *s, const struct measure_plan *plan)
+{
+    return s->events && json_array_size(s->events) == plan->n && begins(s, plan);
+}
+
+/* ---- measuring ---- */
+
+static size_t mirrored(const struct workload_log *log)
+{
+    return log->mirror ? ARRAY_SIZE(pcrs_mirrored) : 1;
+}
+
+/* The events of a plan from one on. */
+static int measure(struct workload_log *log, struct tpm *tpm, const struct measure_plan *plan, size_t from,
+                   struct err *err)
+{
+    for (size_t i = from; i < plan->n; i++)
+        if (measured_log_add_sha384(log->base, tpm, plan->events[i].type, plan->events[i].name,
+                                    plan->events[i].content_sha384, pcrs_mirrored, mirrored(log), err)
+            < 0)
+            return -1;
+    return 0;
+}
+
+static int restart(struct workload_log *log, struct tpm *tpm, const char *type, const char *zip_hex,
+                   const struct measure_plan *plan, struct err *err)
+{
+    static const unsigned history[] = { WORKLOAD_PCR_HISTORY };
+    if (measured_log_check(log->base, tpm, err) < 0
+        || measured_log_add(log->base, tpm, type, zip_hex, bytes_of(NULL, 0), history, log->mirror ? 1 : 0,
+                            err)
+               < 0)
+        return -1;
+    return measure(log, tpm, plan, 0, err);
+}
+
+static int another_workload(struct err *err)
+{
+    return err_set(err, ERR_DENIED, 0,
+                   "this boot has measured another workload than the one that is here now: "
+                   "update it through the agent, or reboot");
+}
+
+static int start(struct workload_log *log, struct tpm *tpm, const struct measure_plan *plan,
+                 const struct sequences *s, enum workload_start *how, struct err *err)
+{
+    size_t done = json_array_size(s->last.events);
+    if (!s->last.first && done == 0) {
+        *how = WORKLOAD_MEASURED;
+        return measured_log_reset(log->base, tpm, err) < 0 ? -1 : measure(log, tpm, plan, 0, err);
+    }
+    if (begins(&s->last, plan) && (done == plan->n || !is_complete(&s->last))) {
+        *how = done == plan->n ? WORKLOAD_UNCHANGED : WORKLOAD_CONTINUED;
+        return measure(log, tpm, plan, done, err);
+    }
+    if (s->last.first && !strcmp(text(s->last.first, "type"), "update") && is_whole(&s->previous, plan)) {
+        *how = WORKLOAD_ROLLED_BACK;
+        return restart(log, tpm, "rollback", text(s->last.first, "name"), plan, err);
+    }
+    return another_workload(err);
+}
+
+int workload_log_start(struct workload_log *log, struct tpm *tpm, const struct measure_plan *plan,
+                       enum workload_start *how, struct err *err)
+{
+    AUTO(sequences_done) struct sequences s = { .log = NULL };
+    if (measured_log_check(log->base, tpm, err) < 0 || read_sequences(log, SIZE_MAX, &s, err) < 0
+        || start(log, tpm, plan, &s, how, err) < 0)
+        return err_while(err, "measure the workload");
+    return 0;
+}
+
+int workload_log_update(struct workload_log *log, struct tpm *tpm, const uint8_t zip_sha384[static 48],
+                        const struct measure_plan *plan, struct err *err)
+{
+    char hex[97];
+    return restart(log, tpm, "update", hex_to(hex, bytes_of(zip_sha384, 48)), plan, err) < 0
+               ? err_while(err, "measure the update")
+               : 0;
+}
+
+int workload_log_rollback(struct workload_log *log, struct tpm *tpm, const uint8_t zip_sha384[static 48],
+                          const struct measure_plan *plan, struct err *err)
+{
+    char hex[97];
+    return restart(log, tpm, "rollback", hex_to(hex, bytes_of(zip_sha384, 48)), plan, err) < 0
+               ? err_while(err, "measure the rollback")
+               : 0;
+}
+
+int workload_log_livepatch(struct workload_log *log, struct tpm *tpm, const char *name,
+                           const uint8_t content_sha384[static 48], struct err *err)
+{
+    if (measured_log_check(log->base, tpm, err) < 0
+        || measured_log_add_sha384(log->base, tpm, "livepatch", name, content_sha384, pcrs_patch,
+                                   log->mirror ? 2 : 1, err)
+               < 0)
+        return err_while(err, "measure the livepatch");
+    return 0;
+}
+
+/* ---- for readers ---- */
+
+enum measured_verdict workload_log_verdict(struct workload_log *log)
+{
+    return measured_log_verdict(log->base);
+}
+
+const char *workload_log_verdict_text(struct workload_log *log)
+{
+    return measured_log_verdict_text(log->base);
+}
+
+const char *workload_log_no_mirror(const struct workload_log *log)
+{
+    return log->mirror ? NULL
+                       : "PCR 15 was not zero at the first start: it does not mirror the workload's history";
+}
+
+const char *workload_log_no_rtmr3(const struct workload_log *log)
+{
+    return log->no_rtmr3;
+}
+
+size_t workload_log_mark(struct workload_log *log)
+{
+    return measured_log_mark(log->base);
+}
+
+size_t workload_log_replay(struct workload_log *log, uint8_t replay[static 32])
+{
+    return measured_log_history(log->base, replay);
+}
+
+void workload_log_json(struct workload_log *log, size_t mark, struct buf *out)
+{
+    measured_log_json_until(log->base, mark, out);
+}
+
+static void put_member(struct buf *out, const char *key, const char *value)
+{
+    if (!value)
+        return;
+    json_put_key(out, key);
+    json_put_string(out, bytes_str(value));
+}
+
+int workload_log_golden(struct workload_log *log, size_t mark, struct buf *out, struct err *err)
+{
+    AUTO(sequences_done) struct sequences s = { .log = NULL };
+    const json_t *event;
+    size_t i;
+    if (read_sequences(log, mark, &s, err) < 0)
+        return -1;
+    if (!json_array_size(s.last.events))
+        return 0;
+    buf_u8(out, '[');
+    json_array_foreach(s.last.events, i, event)
+    {
+        buf_str(out, i ? ",{" : "{");
+        put_member(out, "type", text(event, "type"));
+        put_member(out, "name", text(event, "name"));
+        put_member(out, "content_sha384", text(event, "content_sha384"));
+        buf_u8(out, '}');
+    }
+    buf_u8(out, ']');
+    return buf_check(out, "golden workload", err) < 0 ? -1 : 1;
+}
+
+int workload_log_report(struct workload_log *log, struct tpm *tpm, struct buf *out, struct err *err)
+{
+    if (measured_log_report(log->base, tpm, out, err) < 0)
+        return err_while(err, "report the measurements");
+    json_put_key(out, "missing");
+    buf_u8(out, '{');
+    put_member(out, "mirror", workload_log_no_mirror(log));
+    put_member(out, "rtmr3", workload_log_no_rtmr3(log));
+    buf_str(out, "}}");
+    return buf_check(out, "report", err);
+}
+
+struct measured_log *workload_log_base(struct workload_log *log)
+{
+    return log->base;
+}
