@@ -26,7 +26,7 @@ struct command {
 };
 
 extern const struct command command_collateral, command_collaterals, command_diff, command_doctor,
-    command_eventlog, command_golden, command_help, command_inspect, command_sign, command_verify,
+    command_eventlog, command_golden, command_help, command_inspect, command_sign, command_token_verify, command_verify,
     command_verify_attestation, command_verify_azure, command_verify_signature, command_verify_snp,
     command_verify_tdx, command_verify_tpm;
 

@@ -17,6 +17,7 @@ static const struct command *const table[] = {
     &command_help,
     &command_inspect,
     &command_sign,
+    &command_token_verify,
     &command_verify,
     &command_verify_attestation,
     &command_verify_azure,
