@@ -1,4 +1,5 @@
-/* What hardware evidence binds besides the machine: Azure's runtime data, a verifier's nonce, a caller's data.
+/* What hardware evidence binds besides the machine: Azure's runtime data, a verifier's nonce, a caller's
+ * data.
  */
 #include "appraisal/ita_internal.h"
 
@@ -80,7 +81,7 @@ static bool equals(struct bytes a, const void *b, size_t n)
 }
 
 /* Azure: the guest's user-data within the runtime data. Else report_data as clients of the service make it;
- * or ours, whose second half is SHA-256 of what was asked with, where the first names the TPM's key. */
+ * or ours, whose second half is SHA-256 of what was asked with. */
 static bool binds(const struct ita_judging *j, struct bytes data)
 {
     struct digest hash;
@@ -93,7 +94,7 @@ static bool binds(const struct ita_judging *j, struct bytes data)
     if (equals(j->report_data, hash.b, hash.n))
         return true;
     sha256(data, half);
-    return j->ak_bound && memcmp(j->report_data.p + 32, half, sizeof(half)) == 0;
+    return memcmp(j->report_data.p + 32, half, sizeof(half)) == 0;
 }
 
 static int put_held(struct ita_judging *j, bool data_is_runtime, struct err *err)
@@ -116,7 +117,8 @@ int ita_judge_held(struct ita_judging *j, struct err *err)
     struct checks *checks = &j->result->checks;
     AUTO(buf_done) struct buf data = buf_new(ITA_EVIDENCE_MAX + ITA_NONCE_MAX);
     if (!held->nonce.given && !held->has_user_data && !data_is_runtime) {
-        checks_add(checks, "binding.nonce", CHECK_NOT_APPLICABLE, "not asked: neither nonce nor data were given");
+        checks_add(checks, "binding.nonce", CHECK_NOT_APPLICABLE,
+                   "not asked: neither nonce nor data were given");
         return 0;
     }
     if (data_is_runtime && held->has_user_data) {

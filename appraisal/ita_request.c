@@ -172,12 +172,9 @@ static int tdx_event_log(struct reading *g, const char *path, json_t *value)
 static int tdx(struct reading *g, const char *path, json_t *value)
 {
     static const struct member members[] = {
-        { "quote", tdx_quote },
-        { "runtime_data", tee_runtime_data },
-        { "user_data", tee_user_data },
-        { "verifier_nonce", tee_nonce },
-        { "event_log", tdx_event_log },
-        { "collateral", tdx_collateral },
+        { "quote", tdx_quote },         { "runtime_data", tee_runtime_data },
+        { "user_data", tee_user_data }, { "verifier_nonce", tee_nonce },
+        { "event_log", tdx_event_log }, { "collateral", tdx_collateral },
     };
     if (g->r->has_tdx)
         return refuse(g, path, "one quote: it is at the top already");
@@ -205,12 +202,9 @@ static int snp_chain(struct reading *g, const char *path, json_t *value)
 static int snp(struct reading *g, const char *path, json_t *value)
 {
     static const struct member members[] = {
-        { "report", snp_report },
-        { "runtime_data", tee_runtime_data },
-        { "user_data", tee_user_data },
-        { "verifier_nonce", tee_nonce },
-        { "vek_cert", snp_vek },
-        { "cert_chain", snp_chain },
+        { "report", snp_report },       { "runtime_data", tee_runtime_data },
+        { "user_data", tee_user_data }, { "verifier_nonce", tee_nonce },
+        { "vek_cert", snp_vek },        { "cert_chain", snp_chain },
     };
     if (g->r->has_snp)
         return refuse(g, path, "one report: it is at the top already");
@@ -273,11 +267,16 @@ static int tpm_logs(struct reading *g, const char *path, json_t *value)
 static int tpm(struct reading *g, const char *path, json_t *value)
 {
     static const struct member members[] = {
-        { "quote", tpm_quote },           { "signature", tpm_signature },
-        { "pcrs", tpm_pcrs },             { "user_data", tpm_user_data },
-        { "verifier_nonce", tpm_nonce },  { "ak_cert", tpm_ak_cert },
-        { "ak_cert_chain", tpm_ak_chain }, { "ima_logs", tpm_ima },
-        { "tcg_event_logs", tpm_logs },   { "uefi_event_logs", tpm_logs },
+        { "quote", tpm_quote },
+        { "signature", tpm_signature },
+        { "pcrs", tpm_pcrs },
+        { "user_data", tpm_user_data },
+        { "verifier_nonce", tpm_nonce },
+        { "ak_cert", tpm_ak_cert },
+        { "ak_cert_chain", tpm_ak_chain },
+        { "ima_logs", tpm_ima },
+        { "tcg_event_logs", tpm_logs },
+        { "uefi_event_logs", tpm_logs },
         { "event_log", tpm_logs },
     };
     if (walk(g, path, value, members, ARRAY_SIZE(members)) < 0)
@@ -317,7 +316,8 @@ static int policy_ids(struct reading *g, const char *path, json_t *value)
     if (!json_is_array(value))
         return refuse(g, path, "an array of policy ids");
     if (n > ITA_POLICIES_MAX)
-        return err_set(g->err, ERR_INPUT, 0, "%.40s: %zu policies, want at most %d", path, n, ITA_POLICIES_MAX);
+        return err_set(g->err, ERR_INPUT, 0, "%.40s: %zu policies, want at most %d", path, n,
+                       ITA_POLICIES_MAX);
     for (size_t i = 0; i < n; i++) {
         if (take_text(g, path, json_array_get(value, i), &r->policy_id[i]) < 0)
             return -1;

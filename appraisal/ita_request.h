@@ -1,6 +1,6 @@
-/** appraisal/ita_request.h: the body of an appraisal request in the shape that Intel Trust Authority's clients
- * send: {"tdx":{"quote","runtime_data",...},"tpm":{...},"policy_ids":[...]}, or the older flat one with
- * "quote" or "report" at the top. Members of our own add what a verifier without a network needs:
+/** appraisal/ita_request.h: the body of an appraisal request in the shape that Intel Trust Authority's
+ * clients send: {"tdx":{"quote","runtime_data",...},"tpm":{...},"policy_ids":[...]}, or the older flat one
+ * with "quote" or "report" at the top. Members of our own add what a verifier without a network needs:
  * certificates, collateral, roots of emulators. Parsed is not trusted.
  *  Source: Intel Trust Authority, REST API "attest" v2 and its Go client's evidence builders; contract,
  * section 2. */
@@ -63,9 +63,9 @@ struct ita_request {
     const char *policy_id[ITA_POLICIES_MAX];
     size_t policies;
     bool policy_must_match;
-    bool rs256;              /* token_signing_alg; else PS384 */
-    const char *trust_roots; /* PEM, or NULL */
-    const char *at;          /* RFC 3339, or NULL */
+    bool rs256;                          /* token_signing_alg; else PS384 */
+    const char *trust_roots;             /* PEM, or NULL */
+    const char *at;                      /* RFC 3339, or NULL */
     const char *not_read[ITA_NOTES_MAX]; /* members that clients send and nobody here judges */
     size_t not_read_n;
 };

@@ -107,6 +107,7 @@ const struct command command_token_verify = {
     "  --at TIME       judge dates by this clock (RFC 3339), not by now\n"
     "  --json          {\"success\",\"checks\",\"alg\",\"kid\",\"header\",\"claims\",\"warnings\"}\n"
     "\n"
-    "Exit status 0: the token is valid; 1: signature, key, algorithm, dates or issuer say no; 3: malformed.\n",
+    "Exit status 0: the token is valid; 1: signature, key, algorithm, dates or issuer say no; 3: "
+    "malformed.\n",
     run,
 };
