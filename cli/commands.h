@@ -25,10 +25,23 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct command command_collateral, command_collaterals, command_diff, command_doctor,
-    command_eventlog, command_golden, command_help, command_inspect, command_sign, command_token_verify, command_verify,
-    command_verify_attestation, command_verify_azure, command_verify_signature, command_verify_snp,
-    command_verify_tdx, command_verify_tpm;
+extern const struct command command_collateral;
+extern const struct command command_collaterals;
+extern const struct command command_diff;
+extern const struct command command_doctor;
+extern const struct command command_eventlog;
+extern const struct command command_golden;
+extern const struct command command_help;
+extern const struct command command_inspect;
+extern const struct command command_sign;
+extern const struct command command_token_verify;
+extern const struct command command_verify;
+extern const struct command command_verify_attestation;
+extern const struct command command_verify_azure;
+extern const struct command command_verify_signature;
+extern const struct command command_verify_snp;
+extern const struct command command_verify_tdx;
+extern const struct command command_verify_tpm;
 
 /** All commands, *n of them, by name. */
 const struct command *const *commands(size_t *n);

@@ -90,3 +90,5 @@ cvm_script_test(test_verify_recorded /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
 cvm_script_test(test_manage /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_manage.py
     ${CMAKE_BINARY_DIR}/bin/agent_over_fake)
+cvm_script_test(test_token_verify /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_token_verify.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli)
