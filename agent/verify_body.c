@@ -1,7 +1,10 @@
 #include "agent/verify_body.h"
 
 #include "base/auto.h"
+#include "base/chain.h"
+#include "base/enc.h"
 #include "base/json_spans.h"
+#include "base/json_wide.h"
 #include "evidence/collect.h"
 
 #include <errno.h>
@@ -27,6 +30,8 @@ static const char *const members[] = {
     "accept_binding",
     "accept_tcb",
     "trust_roots",
+    "policy",
+    "snp_crl",
 };
 
 static int check_members(json_t *root, struct err *err)
@@ -218,6 +223,63 @@ static int read_question(struct verify_body *b, time_t now, struct err *err)
     return at && rfc3339_parse(at, &o->at, err) < 0 ? err_while(err, "at") : 0;
 }
 
+/* ---- policies ---- */
+
+static int add_policy(struct verify_body *b, const json_t *v, size_t i, struct err *err)
+{
+    AUTO(buf_done) struct buf text = buf_new(BODY_MAX);
+    if (json_is_string(v))
+        buf_put(&text, bytes_of(json_string_value(v), json_string_length(v)));
+    else if (json_is_object(v))
+        json_wide_put(&text, v);
+    else
+        return err_set(err, ERR_INPUT, 0, "policy: want a policy as an object or as text, or a list of them");
+    struct err why = { 0 };
+    char name[24], words[ERR_TEXT_MAX];
+    snprintf(name, sizeof(name), "%zu", i);
+    if (buf_check(&text, "policy", &why) < 0
+        || policies_add(&b->policies, name, buf_bytes(&text), NULL, &why) < 0)
+        return err_set(err, why.kind, 0, "policy[%zu]: %.280s", i, err_text(&why, words, sizeof(words)));
+    return 0;
+}
+
+static int read_policies(struct verify_body *b, struct err *err)
+{
+    const json_t *v = json_object_get(b->root, "policy"), *item;
+    size_t i;
+    if (!v || json_is_null(v))
+        return 0;
+    if (!json_is_array(v))
+        return add_policy(b, v, 0, err);
+    if (!json_array_size(v))
+        return err_set(err, ERR_INPUT, 0, "policy: an empty list: leave it out if there is none");
+    json_array_foreach(v, i, item)
+    {
+        if (add_policy(b, item, i, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* AMD's CRL: whoever judges brings it, nothing is fetched here. */
+static int read_crl(struct verify_body *b, struct err *err)
+{
+    AUTO(buf_done) struct buf der = buf_new(BODY_MAX);
+    const char *text;
+    if (get_text(b->root, "snp_crl", &text, err) < 0)
+        return -1;
+    if (!text)
+        return 0;
+    if (strncmp(text, "-----BEGIN", 10) == 0)
+        buf_str(&der, text);
+    else if (b64_decode(bytes_str(text), &der, err) < 0)
+        return err_while(err, "snp_crl");
+    if (crl_parse(buf_bytes(&der), &b->crl, err) < 0)
+        return err_while(err, "snp_crl");
+    b->material.snp_crl = b->crl;
+    return 0;
+}
+
 static void spans_free(struct json_spans **s)
 {
     if (*s)
@@ -241,18 +303,24 @@ static int take_rest(const struct json_spans *spans, json_t **out, struct err *e
     return rc;
 }
 
-static int read_body(struct verify_body *b, struct bytes text, const struct verify_body_options *options,
+static int read_body(struct verify_body *b, struct bytes given, const struct verify_body_options *options,
                      struct err *err)
 {
+    struct bytes text = given;
+    AUTO(buf_done) struct buf wide = buf_new(2 * BODY_MAX); /* spans point into it */
     AUTO(spans_free) struct json_spans *spans = calloc(1, sizeof(*spans));
     if (!spans)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a body");
-    if (json_count_check(text, VALUES_MAX, err) < 0 || json_spans_parse(text, BODY_MAX, spans, err) < 0
+    if (given.n > BODY_MAX)
+        return err_set(err, ERR_TOO_LARGE, 0, "%zu bytes, at most %u are read", given.n, BODY_MAX);
+    if (json_count_check(given, VALUES_MAX, err) < 0 || json_wide_mark(given, &wide, &text, err) < 0
+        || json_spans_parse(text, wide.n ? wide.max : BODY_MAX, spans, err) < 0
         || check_members(spans->root, err) < 0
         || read_collaterals(b, spans, text.n, options->directory, err) < 0
         || read_document(spans, "golden_measurement", options->directory, &b->golden, err) < 0
         || take_rest(spans, &b->root, err) < 0 || get_text(b->root, "trust_roots", &b->trust_roots, err) < 0
-        || read_accepted(b, err) < 0 || read_question(b, options->now, err) < 0)
+        || read_accepted(b, err) < 0 || read_question(b, options->now, err) < 0 || read_policies(b, err) < 0
+        || read_crl(b, err) < 0)
         return -1;
     if (b->trust_roots && !options->allow_given_roots)
         return err_set(
@@ -276,6 +344,9 @@ int verify_body_parse(struct bytes text, const struct verify_body_options *optio
     }
     *out = b;
     out->request.document = out->document.root ? &out->document : NULL;
+    out->request.policies = &out->policies;
+    if (out->crl)
+        out->request.verify.material = &out->material;
     return 0;
 }
 
@@ -283,6 +354,8 @@ void verify_body_done(struct verify_body *b)
 {
     json_decref(b->root);
     document_done(&b->document);
+    policies_done(&b->policies);
+    X509_CRL_free(b->crl);
     buf_done(&b->collaterals);
     buf_done(&b->golden);
     buf_done(&b->accept_binding);

@@ -10,6 +10,9 @@ struct verify_body {
     struct document document; /* of collaterals, where they are an object */
     const char *trust_roots;  /* PEM, or NULL */
     struct buf accept_binding;
+    struct policies policies;
+    X509_CRL *crl; /* owned; NULL: none */
+    struct verify_material material;
     struct appraise_request request; /* without trust, material and cache */
 };
 

@@ -85,11 +85,25 @@ static int make_facts(struct appraisal *a, struct err *err)
     return 0;
 }
 
-/* A golden measurement that pins RTMR1 and RTMR2 vouches for the system that named the key. */
-static struct bytes pinned(const struct golden_input *g, enum register_id id)
+/* A golden measurement or a policy that pins RTMR1 and RTMR2 vouches for the system that named the key. */
+static struct bytes pinned(const struct golden_input *g, const struct policies *policies, unsigned rtmr)
 {
-    const struct register_value *v = &g->golden.want.value[id];
-    return bytes_of(v->b, g->given ? v->n : 0);
+    const struct register_value *v = &g->golden.want.value[REG_TDX_RTMR0 + rtmr];
+    return g->given && v->n ? bytes_of(v->b, v->n) : policies_rtmr(policies, rtmr);
+}
+
+static int judge_policies(const struct policies *policies, struct appraisal *a, struct err *err)
+{
+    AUTO(json_drop) json_t *list = json_array();
+    if (!policies || !policies->n)
+        return 0;
+    if (!list)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the answer");
+    if (policies_apply(policies, a->result->claims, &a->result->checks, list, err) < 0)
+        return -1;
+    return json_object_set(a->facts, "policies", list) < 0
+               ? err_set(err, ERR_IO, ENOMEM, "no memory for the answer")
+               : 0;
 }
 
 static int take_document(const struct appraise_request *request, struct document *out, struct err *err)
@@ -109,10 +123,11 @@ int appraise(const struct appraise_request *request, struct appraisal *out, stru
     struct verify_options options = request->verify;
     if (take_document(request, &document, err) < 0 || read_golden(request->golden, &golden, err) < 0)
         return -1;
-    options.pinned_rtmr1 = pinned(&golden, REG_TDX_RTMR1);
-    options.pinned_rtmr2 = pinned(&golden, REG_TDX_RTMR2);
+    options.pinned_rtmr1 = pinned(&golden, request->policies, 1);
+    options.pinned_rtmr2 = pinned(&golden, request->policies, 2);
     if (verify_document(&document, &options, &made.result, err) < 0
-        || judge_golden(&golden, request->golden_key, made.result, err) < 0 || make_facts(&made, err) < 0)
+        || judge_golden(&golden, request->golden_key, made.result, err) < 0 || make_facts(&made, err) < 0
+        || judge_policies(request->policies, &made, err) < 0)
         return -1;
     *out = made;
     made = (struct appraisal){ NULL, NULL };

@@ -1,17 +1,19 @@
 /** appraisal/appraise.h: the whole answer of contract section 5: a document verified, then held against a
- * golden measurement. cvm-cli verify and POST /offchain-verify both give it. */
+ * golden measurement and policies. cvm-cli verify and POST /offchain-verify both give it. */
 #ifndef CVM_APPRAISAL_APPRAISE_H
 #define CVM_APPRAISAL_APPRAISE_H
 
+#include "appraisal/policies.h"
 #include "evidence/verify.h"
 #include "policy/registers.h"
 
 struct appraise_request {
-    struct bytes collaterals;     /* JSON; untrusted */
-    struct document *document;    /* the same, parsed already: taken over. NULL: collaterals */
-    struct bytes golden;          /* JSON; no bytes: none */
-    struct bytes golden_key;      /* PEM of the public key that must have signed it; no bytes: not asked */
-    struct verify_options verify; /* what golden pins of RTMR1 and RTMR2 is set here */
+    struct bytes collaterals;        /* JSON; untrusted */
+    struct document *document;       /* the same, parsed already: taken over. NULL: collaterals */
+    struct bytes golden;             /* JSON; no bytes: none */
+    struct bytes golden_key;         /* PEM of the public key that must have signed it; no bytes: not asked */
+    const struct policies *policies; /* NULL: none */
+    struct verify_options verify;    /* what golden and policies pin of RTMR1 and RTMR2 is set here */
 };
 
 struct appraisal {

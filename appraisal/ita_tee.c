@@ -79,7 +79,7 @@ int ita_judge_tdx(struct ita_judging *j, struct err *err)
     if (!j->tee_holds)
         return 0;
     j->report_data = verdict.quote.body.report_data;
-    return put_claims(j, "tdx", claims_tdx(&verdict, NULL), err);
+    return put_claims(j, "tdx", claims_tdx(&verdict, NULL, NULL), err);
 }
 
 /* ---- SEV-SNP ---- */
@@ -174,5 +174,5 @@ int ita_judge_snp(struct ita_judging *j, struct err *err)
     if (!j->tee_holds)
         return 0;
     j->report_data = verdict.report.report_data;
-    return put_claims(j, "sevsnp", claims_snp(&verdict, NULL), err);
+    return put_claims(j, "sevsnp", claims_snp(&verdict, NULL, NULL), err);
 }

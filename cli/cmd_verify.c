@@ -5,12 +5,14 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/material.h"
+#include "cli/policy_files.h"
 
 #include <stdlib.h>
 
 struct arguments {
     const char *document, *golden, *golden_key, *nonce, *at, *certs, *roots, *accept_binding, *accept_tcb;
     const char *kds, *pcs;
+    struct option_list policies;
     bool offline, fetch, self_asserted, expired, json;
 };
 
@@ -98,14 +100,15 @@ static int load_material(const struct arguments *args, const struct document *do
 
 static int judge(const struct arguments *args, const struct input *in, const struct verify_options *given)
 {
+    AUTO(policies_done) struct policies policies = { 0 };
     struct verify_options options = *given;
     AUTO(verify_trust_done) struct verify_trust trust = { 0 };
     AUTO(material_done) struct material material = { 0 };
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
     AUTO(document_done) struct document document = { .root = NULL };
     struct err err = { 0 };
-    int rc = load_trust(args, in, &trust);
-    if (rc)
+    int rc = policy_files_load(&args->policies, &policies);
+    if (rc || (rc = load_trust(args, in, &trust)))
         return rc;
     if (document_parse(bytes_of(in->document, in->document_n), &document, &err) < 0)
         return fail_err(status_of(&err), args->document, "cannot be judged", &err);
@@ -117,6 +120,7 @@ static int judge(const struct arguments *args, const struct input *in, const str
         .document = &document,
         .golden = bytes_of(in->golden, in->golden_n),
         .golden_key = bytes_of(in->golden_key, in->golden_key_n),
+        .policies = &policies,
         .verify = options,
     };
     if (appraise(&request, &appraisal, &err) < 0)
@@ -135,6 +139,7 @@ static int run(int argc, char **argv)
     const struct option_row rows[] = {
         { "golden", OPTION_TEXT, &args.golden },
         { "golden-key", OPTION_TEXT, &args.golden_key },
+        { "policy", OPTION_LIST, &args.policies },
         { "nonce", OPTION_TEXT, &args.nonce },
         { "at", OPTION_TEXT, &args.at },
         { "certs", OPTION_TEXT, &args.certs },
@@ -161,8 +166,9 @@ static int run(int argc, char **argv)
 
 const struct command command_verify = {
     "verify",
-    "COLLATERALS.json [--golden GM.json] [--golden-key PUB.pem] [--nonce TEXT] [--at TIME] [--certs DIR]\n"
-    "           [--offline | --fetch] [--kds URL] [--pcs URL] [--trust-emulator ROOTS.pem] "
+    "COLLATERALS.json [--golden GM.json] [--golden-key PUB.pem] [--policy FILE]... [--nonce TEXT]\n"
+    "           [--at TIME] [--certs DIR] [--offline | --fetch] [--kds URL] [--pcs URL] [--trust-emulator "
+    "ROOTS.pem] "
     "[--accept-self-asserted-ak] [--accept-binding R]\n"
     "           [--accept-tcb S,...] [--accept-expired] [--json]",
     "Judges a collaterals document",
@@ -170,6 +176,9 @@ const struct command command_verify = {
     "\n"
     "  --golden GM.json           the golden measurement that the machine must have\n"
     "  --golden-key PUB.pem       the key that must have signed it\n"
+    "  --policy FILE              an attestation policy (Cocos or Cube, SNP or TDX) that must hold; may be "
+    "given\n"
+    "                             several times\n"
     "  --nonce TEXT               the nonce that was asked with; without it freshness is unchecked\n"
     "  --at TIME                  the clock to judge by, like 2025-01-31T12:00:00Z; without it, now\n"
     "  --certs DIR                where the document has none: what collateral preload has fetched, or\n"

@@ -55,10 +55,33 @@ static void put_facts(struct buf *out, const char *prefix, json_t *facts)
     }
 }
 
+/* Each value of a policy that does not hold, on a line of its own. */
+static void put_policies(struct buf *out, const json_t *policies)
+{
+    const json_t *policy, *f;
+    size_t i, k;
+    json_array_foreach(policies, i, policy)
+    {
+        json_array_foreach(json_object_get(policy, "failures"), k, f)
+        {
+            AUTO(buf_done) struct buf line = buf_new(ANSWER_MAX);
+            buf_printf(&line, "policy  %s: %s: want %s, found %s",
+                       json_string_value(json_object_get(policy, "name")),
+                       json_string_value(json_object_get(f, "field")),
+                       json_string_value(json_object_get(f, "expected")),
+                       json_string_value(json_object_get(f, "found")));
+            AUTO(free_str) char *text = buf_take_str(&line);
+            put_line(out, text ? text : "?");
+        }
+    }
+}
+
 static int print_text(const struct verify_answer *answer, bool success)
 {
     AUTO(buf_done) struct buf out = buf_new(ANSWER_MAX);
     put_checks(&out, answer->checks);
+    if (answer->facts)
+        put_policies(&out, json_object_get(answer->facts, "policies"));
     if (answer->facts)
         put_facts(&out, "", answer->facts);
     buf_str(&out, success ? "verified\n" : "NOT verified\n");

@@ -6,6 +6,7 @@
 
 #include <openssl/err.h>
 #include <stdio.h>
+#include <string.h>
 
 static void set_hex(json_t *o, const char *key, struct bytes data)
 {
@@ -27,7 +28,63 @@ static void set_text(json_t *o, const char *key, const char *value)
     json_object_set_new(o, key, json_string(value));
 }
 
-json_t *claims_snp(const struct snp_verdict *verdict, json_t *runtime_data)
+static void set_hex64(json_t *o, const char *key, uint64_t value)
+{
+    json_object_set_new(o, key, json_hex_u64(value));
+}
+
+static void set_tcb64(json_t *o, const char *key, struct bytes stored)
+{
+    set_hex64(o, key, le_uint(stored.p, stored.n));
+}
+
+static void set_chain(json_t *o, const char *root_key, const char *crl_key, const struct claims_chain *chain)
+{
+    AUTO(buf_done) struct buf der = buf_new(CERT_MAX);
+    uint8_t hash[32];
+    struct err ignored;
+    set_flag(o, crl_key, chain->crl_checked);
+    if (!chain->root || x509_put_der(chain->root, &der, &ignored) < 0)
+        return;
+    sha256(buf_bytes(&der), hash);
+    set_hex(o, root_key, bytes_of(hash, sizeof(hash)));
+}
+
+/* The report says it from version 3 on; before, the VCEK's product name does ("Milan-B1": stepping 1). */
+static void set_stepping(json_t *o, const struct snp_verdict *verdict)
+{
+    const char *dash = strrchr(verdict->vek_product, '-');
+    if (verdict->report.has_cpuid)
+        set_number(o, "sevsnp_stepping", verdict->report.cpuid_step);
+    else if (dash && dash[1] >= 'A' && dash[1] <= 'Z' && dash[2] >= '0' && dash[2] <= '9' && !dash[3])
+        set_number(o, "sevsnp_stepping", (uint64_t)(dash[2] - '0'));
+}
+
+/* What no token shows, and attestation policies compare. */
+static void set_report_details(json_t *o, const struct snp_verdict *verdict)
+{
+    const struct snp_report *r = &verdict->report;
+    set_number(o, "sevsnp_report_version", r->version);
+    set_hex64(o, "sevsnp_policy", r->policy);
+    set_hex64(o, "sevsnp_platform_info", r->platform_info);
+    set_hex(o, "sevsnp_reportid", r->report_id);
+    set_hex(o, "sevsnp_reportid_ma", r->report_id_ma);
+    set_hex(o, "sevsnp_chipid", r->chip_id);
+    set_tcb64(o, "sevsnp_current_tcb", r->current_tcb);
+    set_tcb64(o, "sevsnp_committed_tcb", r->committed_tcb);
+    set_tcb64(o, "sevsnp_reported_tcb", r->reported_tcb);
+    set_tcb64(o, "sevsnp_launch_tcb", r->launch_tcb);
+    set_hex64(o, "sevsnp_vek_tcb", verdict->vek_tcb);
+    set_number(o, "sevsnp_current_build", r->current.build);
+    set_number(o, "sevsnp_current_version", (uint64_t)r->current.major << 8 | r->current.minor);
+    set_number(o, "sevsnp_committed_build", r->committed.build);
+    set_number(o, "sevsnp_committed_version", (uint64_t)r->committed.major << 8 | r->committed.minor);
+    set_flag(o, "sevsnp_author_key_en", r->author_key_en);
+    set_text(o, "sevsnp_product", snp_product_name(verdict->product));
+    set_stepping(o, verdict);
+}
+
+json_t *claims_snp(const struct snp_verdict *verdict, const struct claims_chain *chain, json_t *runtime_data)
 {
     const struct snp_report *r = &verdict->report;
     json_t *o = json_object();
@@ -49,6 +106,10 @@ json_t *claims_snp(const struct snp_verdict *verdict, json_t *runtime_data)
     set_flag(o, "sevsnp_is_debuggable", r->policy >> SNP_POLICY_DEBUG & 1);
     set_flag(o, "sevsnp_migration_allowed", r->policy >> SNP_POLICY_MIGRATE_MA & 1);
     set_flag(o, "sevsnp_smt_allowed", r->policy >> SNP_POLICY_SMT & 1);
+    if (chain) {
+        set_report_details(o, verdict);
+        set_chain(o, "sevsnp_root_sha256", "sevsnp_crl_checked", chain);
+    }
     if (runtime_data)
         json_object_set(o, "sevsnp_runtime_data", runtime_data);
     return o;
@@ -128,7 +189,20 @@ static void set_tcb(json_t *o, json_t *collateral, const struct tdx_verdict *ver
         set_number(collateral, "tcbevaluationdatanumber", verdict->evaluation);
 }
 
-json_t *claims_tdx(const struct tdx_verdict *verdict, json_t *runtime_data)
+/* The header's bytes 8 and 10, where go-tdx-guest reads PCE SVN and QE SVN (Intel: reserved). */
+static void set_header(json_t *o, const struct tdx_quote *quote)
+{
+    struct reader r = reader_of(quote->signed_bytes);
+    uint16_t pce = 0, qe = 0;
+    set_number(o, "tdx_quote_version", quote->version);
+    set_hex(o, "tdx_qe_vendor_id", quote->qe_vendor_id);
+    if (!rd_skip(&r, 8) || !rd_u16le(&r, &pce) || !rd_u16le(&r, &qe))
+        return;
+    set_number(o, "tdx_header_pce_svn", pce);
+    set_number(o, "tdx_header_qe_svn", qe);
+}
+
+json_t *claims_tdx(const struct tdx_verdict *verdict, const struct claims_chain *chain, json_t *runtime_data)
 {
     const struct tdx_quote *quote = &verdict->quote;
     json_t *o = json_object(), *collateral = json_object();
@@ -136,6 +210,10 @@ json_t *claims_tdx(const struct tdx_verdict *verdict, json_t *runtime_data)
     sha256(bytes_of(quote->signed_bytes.p, quote->quote_len), hash);
     set_text(o, "attester_type", "TDX");
     set_body(o, &quote->body);
+    if (chain) {
+        set_header(o, quote);
+        set_chain(o, "tdx_root_sha256", "tdx_crl_checked", chain);
+    }
     set_hex(collateral, "quotehash", bytes_of(hash, sizeof(hash)));
     set_pck(o, collateral, quote);
     set_tcb(o, collateral, verdict);

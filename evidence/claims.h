@@ -6,12 +6,20 @@
 
 #include "evidence/verify.h"
 
+/** What was found beside the evidence. */
+struct claims_chain {
+    X509 *root;       /* where the evidence's chain ends; NULL: not said */
+    bool crl_checked; /* a CRL was at hand, holds, and lists none of the chain */
+};
+
 /** The member "sevsnp": a new object, or NULL when memory is short.
+ *  @param chain  NULL: the names of tokens only. Else also the fields that attestation policies compare; TCBs
+ * as the report stores them, 64-bit numbers as "0x..."
  *  @param runtime_data  Azure: what report_data binds; else NULL. Borrowed. */
-json_t *claims_snp(const struct snp_verdict *verdict, json_t *runtime_data);
+json_t *claims_snp(const struct snp_verdict *verdict, const struct claims_chain *chain, json_t *runtime_data);
 
 /** The member "tdx". */
-json_t *claims_tdx(const struct tdx_verdict *verdict, json_t *runtime_data);
+json_t *claims_tdx(const struct tdx_verdict *verdict, const struct claims_chain *chain, json_t *runtime_data);
 
 /** The member "tpm": {"pcrs":[{"alg":"SHA-256","index":0,"digest":hex},...]}. */
 json_t *claims_tpm(const struct tpm_pcrs *pcrs);

@@ -115,10 +115,17 @@ static void set_claims(struct verification *v)
     if (v->runtime_data_bound
         && json_parse(r->document.var_data, r->document.var_data.n, &runtime, &ignored) < 0)
         runtime = NULL;
-    if (r->tee_authentic && r->document.tee == TEE_SEV_SNP)
-        json_object_set_new(r->claims, "sevsnp", claims_snp(&r->snp, runtime));
-    if (r->tee_authentic && r->document.tee == TEE_TDX)
-        json_object_set_new(r->claims, "tdx", claims_tdx(&r->tdx, runtime));
+    const struct verify_vendor_trust *vendors = v->options->trust->vendor;
+    if (r->tee_authentic && r->document.tee == TEE_SEV_SNP) {
+        const struct claims_chain chain = { vendors[VERIFY_AMD].anchor[r->snp.anchor],
+                                            checks_hold(v->checks, "snp.crl") };
+        json_object_set_new(r->claims, "sevsnp", claims_snp(&r->snp, &chain, runtime));
+    }
+    if (r->tee_authentic && r->document.tee == TEE_TDX) {
+        const struct claims_chain chain = { vendors[VERIFY_INTEL].anchor[r->tdx.anchor],
+                                            checks_hold(v->checks, "tdx.crl") };
+        json_object_set_new(r->claims, "tdx", claims_tdx(&r->tdx, &chain, runtime));
+    }
     if (!pcrs_count(v))
         return;
     json_t *tpm = claims_tpm(&r->document.pcrs);

@@ -198,6 +198,21 @@ static void judge_policy(const struct snp_report *r, struct checks *checks)
         checks_warn(checks, "the guest policy has bits that are not known: %#" PRIx64, r->policy);
 }
 
+/* As the report stores a TCB; Milan's and Genoa's reserved parts too, which are extensions of their own. */
+static uint64_t stored_tcb(const struct snp_vek *vek)
+{
+    const struct vek_cert *f = &vek->facts;
+    uint8_t raw[8];
+    snp_tcb_encode(vek->product, &f->tcb, raw);
+    if (f->has_spl4) {
+        raw[2] = f->spl4;
+        raw[3] = f->spl5;
+        raw[4] = f->spl6;
+        raw[5] = f->spl7;
+    }
+    return le_uint(raw, sizeof(raw));
+}
+
 static void fill_verdict(const struct snp_report *r, const struct snp_vek *vek, struct snp_verdict *out)
 {
     out->authentic = true;
@@ -207,6 +222,8 @@ static void fill_verdict(const struct snp_report *r, const struct snp_vek *vek, 
     out->current = snp_tcb_decode(vek->product, r->current_tcb);
     out->committed = snp_tcb_decode(vek->product, r->committed_tcb);
     out->launch = snp_tcb_decode(vek->product, r->launch_tcb);
+    out->vek_tcb = stored_tcb(vek);
+    memcpy(out->vek_product, vek->facts.product_name, sizeof(out->vek_product));
     memcpy(out->csp_id, vek->facts.csp_id, sizeof(out->csp_id));
 }
 

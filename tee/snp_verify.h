@@ -46,7 +46,9 @@ struct snp_verdict {
     /* only if authentic */
     enum snp_product product;                            /* by the certificates */
     struct snp_tcb reported, current, committed, launch; /* in the product's layout */
+    uint64_t vek_tcb;                                    /* the certificate's, as the report stores TCBs */
     size_t anchor;                                       /* which of the request's */
+    char vek_product[VEK_TEXT_MAX];                      /* "Milan-B1", as the certificate says */
     char csp_id[VEK_TEXT_MAX];                           /* VLEK: whom AMD gave it to; "" on a VCEK */
     time_t latest_signed; /* thisUpdate of an authentic CRL; 0: none. A clock before it is wrong */
 };

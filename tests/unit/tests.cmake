@@ -42,3 +42,4 @@ cvm_test(test_rego_values SOURCES unit/test_rego_values.c DEPENDS policy LABELS 
 cvm_test(test_rego_parse SOURCES unit/test_rego_parse.c DEPENDS policy LABELS unit)
 cvm_test(test_zip SOURCES unit/test_zip.c DEPENDS workload LABELS unit)
 cvm_test(test_ita SOURCES unit/test_ita.c DEPENDS appraisal LABELS unit)
+cvm_test(test_cocos SOURCES unit/test_cocos.c DEPENDS policy LABELS unit)
