@@ -187,7 +187,7 @@ struct compose_file {
 };
 
 struct compose_warning {
-    char *text;
+    const char *text;
     struct compose_at at; /* line 0: the file as a whole */
 };
 
@@ -204,7 +204,8 @@ struct compose {
     size_t *order;                    /* indices of services such that each comes after what it depends on */
     struct compose_warning *warnings; /* unset variables, ignored members */
     size_t warning_count;
-    struct arena *arena;
+    struct compose_pairs dotenv; /* .env, sorted by name, every value set */
+    struct compose_memory *memory;
 };
 
 /** Reads a compose file.
