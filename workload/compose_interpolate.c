@@ -89,7 +89,7 @@ static void braces(struct replace *s, unsigned depth)
             put(s, bytes_str(value));
         if (op == '?' && !there && *s->p == '}' && !s->skip)
             missing(s, name, before);
-    } else {
+    } else if (op) {
         compose_fail(s->r, s->at, "${%.*s: want }, or one of :- - :? ? :+ + after the name", (int)name.n,
                      (const char *)name.p);
     }

@@ -30,6 +30,7 @@ cvm_fuzz(fuzz_inspect DEPENDS evidence SEEDS snp/milan-v3-oak/report.bin snp/mil
     tdx/v4-90c06f-dstack-eventlog/event_log.json x509-crl attestation)
 cvm_fuzz(fuzz_config DEPENDS agent SEEDS agent/config)
 cvm_fuzz(fuzz_policy DEPENDS workload SEEDS workload/policy)
+cvm_fuzz(fuzz_compose DEPENDS workload SEEDS workload/compose)
 cvm_fuzz(fuzz_route DEPENDS agent SEEDS agent/route)
 cvm_fuzz(fuzz_tpm_device DEPENDS tpm SEEDS tpm/session.bin)
 cvm_fuzz(fuzz_tdx_collateral DEPENDS tee policy SEEDS tdx/v4-20a06f-uptodate/tcb_info.json
