@@ -14,6 +14,9 @@
 #define UUID_SIZE 37
 #define DMI_MAX   4
 
+/** This boot of the real machine. */
+#define HOST_BOOT_ID "/proc/sys/kernel/random/boot_id"
+
 /** What the host hands to sev-guest and auxblob. */
 enum host_certs { CERTS_NONE, CERTS_LEAF, CERTS_CHAIN };
 

@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-#define RTMR_SIZE     48
-#define FIRMWARE_PCRS 0xFFu /* what nobody extends after the boot */
+#define RTMR_SIZE 48
 
 /* Header event in the SHA-1 form, body TCG_EfiSpecIDEvent. */
 static void put_spec_id(struct buf *out, uint32_t index, const struct tpm_banks *banks)

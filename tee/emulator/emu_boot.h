@@ -8,7 +8,8 @@
 #include "base/buf.h"
 #include "tpm/tpm.h"
 
-#define BOOT_LOG_MAX    (64u << 10)
+#define BOOT_LOG_MAX    (1u << 20)
+#define FIRMWARE_PCRS   0xFFu       /* what nobody extends after the boot */
 #define BOOT_CCEL_SIZE  (64u << 10) /* the whole log area, the unused tail is 0xFF */
 #define CCEL_TABLE_SIZE 56
 

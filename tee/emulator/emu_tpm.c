@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "tee/emulator/emu.h"
+#include "tpm/eventlog.h"
 #include "tpm/soft/soft_tpm.h"
 
 #include <openssl/rand.h>
@@ -95,14 +96,75 @@ static int boot_id_set(struct emulator *e, bool fresh, struct err *err)
     return 0;
 }
 
+/* Where the machine's own firmware log lies; cvm-agent-setup leaves a copy for the agent's user. */
+static const char *const host_logs[] = { "/sys/kernel/security/tpm0/binary_bios_measurements",
+                                         "/run/cvm-agent/boot/binary_bios_measurements" };
+
+static int log_agrees(struct bytes raw, struct tpm *tpm, const struct tpm_banks *banks, struct err *err)
+{
+    AUTO(tpm_eventlog_done) struct tpm_eventlog log = { 0 };
+    struct tpm_replay replay;
+    struct tpm_pcrs now;
+    if (tpm_eventlog_parse(raw, EVENTLOG_TPM, &log, err) < 0 || tpm_eventlog_replay(&log, &replay, err) < 0
+        || tpm_pcr_read(tpm, banks->alg[0], FIRMWARE_PCRS, &now, err) < 0)
+        return -1;
+    const struct tpm_pcrs *replayed = tpm_replay_bank(&replay, banks->alg[0]);
+    for (size_t i = 0; i < 8; i++)
+        if (!replayed || !bytes_equal(digest_bytes(&replayed->pcr[i]), digest_bytes(&now.pcr[i])))
+            return err_set(err, ERR_INPUT, 0, "PCR %zu is not what the machine's boot log says", i);
+    return 0;
+}
+
+/* An external TPM may be the one that this very machine booted with: then its boot is the one that is told,
+ * and nothing is measured. Its firmware's log has to explain the PCRs. */
+static int adopt_boot(struct emulator *e, struct tpm *tpm, const struct tpm_banks *banks, struct err *err)
+{
+    AUTO(free_u8) uint8_t *raw = NULL;
+    char id[64];
+    size_t n = 0, i = 0;
+    while (i < ARRAY_SIZE(host_logs) && file_read(host_logs[i], BOOT_LOG_MAX, &raw, &n, err) < 0)
+        i++;
+    if (i == ARRAY_SIZE(host_logs) || log_agrees(bytes_of(raw, n), tpm, banks, err) < 0)
+        return -1;
+    e->log.n = 0;
+    buf_put(&e->log, bytes_of(raw, n));
+    if (buf_check(&e->log, "the boot log", err) < 0)
+        return -1;
+    return file_read_line(HOST_BOOT_ID, id, sizeof(id), err) < 0
+               ? -1
+               : path_set(e->boot_id, sizeof(e->boot_id), err, "%s", id);
+}
+
+/* Measures the emulated boot into a TPM that has none yet. */
+static int measure_boot(struct emulator *e, struct tpm *tpm, const struct tpm_banks *banks, bool *fresh,
+                        struct err *err)
+{
+    char text[ERR_TEXT_MAX];
+    struct err why = { 0 };
+    if (boot_measure(&e->platform->boot, tpm, banks, fresh, err) < 0) {
+        if (!e->external_tcti || err->kind != ERR_INPUT)
+            return -1;
+        if (adopt_boot(e, tpm, banks, &why) == 0)
+            return 1;
+        return err_set(
+            err, ERR_INPUT, 0,
+            "the TPM's PCRs 0 to 7 hold another boot: reset the TPM (TPM2_Startup after power-on); it is not "
+            "this machine's own either: %.120s",
+            err_text(&why, text, sizeof(text)));
+    }
+    return boot_log(&e->platform->boot, banks, &e->log, err);
+}
+
 static int measure(struct emulator *e, struct tpm *tpm, struct err *err)
 {
     struct tpm_banks banks;
     bool fresh;
     e->log.n = 0;
-    if (tpm_banks_get(tpm, &banks, err) < 0 || boot_measure(&e->platform->boot, tpm, &banks, &fresh, err) < 0
-        || boot_log(&e->platform->boot, &banks, &e->log, err) < 0)
+    if (tpm_banks_get(tpm, &banks, err) < 0)
         return -1;
+    int rc = measure_boot(e, tpm, &banks, &fresh, err);
+    if (rc != 0)
+        return rc > 0 ? 0 : -1;
     if (e->external_tcti)
         return boot_id_set(e, fresh, err);
     return path_set(e->boot_id, sizeof(e->boot_id), err, "%s", soft_tpm_boot_id(e->soft));

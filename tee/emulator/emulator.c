@@ -10,8 +10,6 @@
 #include <pthread.h>
 #include <string.h>
 
-#define HOST_BOOT_ID "/proc/sys/kernel/random/boot_id"
-
 /* ---- The TEE behind the kernel's interfaces ---- */
 
 static int snp_tsm(void *ctx, const uint8_t inblob[static TSM_INBLOB], unsigned privlevel, struct buf *out,

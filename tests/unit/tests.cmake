@@ -45,3 +45,4 @@ cvm_test(test_rego_parse SOURCES unit/test_rego_parse.c DEPENDS policy LABELS un
 cvm_test(test_zip SOURCES unit/test_zip.c DEPENDS workload LABELS unit)
 cvm_test(test_ita SOURCES unit/test_ita.c DEPENDS appraisal LABELS unit)
 cvm_test(test_cocos SOURCES unit/test_cocos.c DEPENDS policy LABELS unit)
+cvm_test(test_initrd SOURCES unit/test_initrd.c DEPENDS initrd LABELS unit)

@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# What lies beside the disk: what it is, what it is made of, and how it was made.
+
+papers_make() { # papers_make TREE WORK
+    local work=$2
+    step "writing the papers"
+    jq -n --arg flavour "$FLAVOUR" --arg version "$VERSION" --arg root "$ROOT_HASH" --arg salt "$SALT" --argjson blocks "$BLOCKS" \
+        --arg cmdline "$CMDLINE" --arg kernel "$KERNEL" --arg uki "$(sha256sum "$work/uki.efi" | cut -c1-64)" \
+        --arg initrd "$(sha256sum "$work/initrd" | cut -c1-64)" --arg disk "$(sha256sum "$work/disk.raw" | cut -c1-64)" \
+        '{version: 1, flavour: $flavour, agent: $version, kernel: $kernel, cmdline: $cmdline, uki_sha256: $uki, initrd_sha256: $initrd,
+          disk_sha256: $disk, root: {hash: $root, algorithm: "sha256", salt: $salt, data_blocks: $blocks, block_size: 4096}}' >"$work/image.json"
+    spdx >"$work/spdx.json"
+    provenance "$work" >"$work/provenance.json"
+}
+
+# SPDX 2.3: the packages that went in, by version and digest.
+spdx() {
+    grep -v '^#' "$LOCK" | jq -R -s --arg version "$VERSION" --arg flavour "$FLAVOUR" --arg root "$ROOT_HASH" \
+        --arg created "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" '
+        def id: "SPDXRef-Package-" + gsub("[^A-Za-z0-9.-]"; "-");
+        [split("\n")[] | select(. != "") | split(" ") | {name: .[0], version: .[1], sha: .[2], path: .[4]}] as $p |
+        {spdxVersion: "SPDX-2.3", dataLicense: "CC0-1.0", SPDXID: "SPDXRef-DOCUMENT", name: "cvm-agent-image-\($version)-\($flavour)",
+         documentNamespace: "https://spdx.org/spdxdocs/cvm-agent-image-\($root)",
+         creationInfo: {created: $created, creators: ["Tool: cvm-agent-build-image-\($version)"]},
+         packages: ([{SPDXID: "SPDXRef-Package-cvm-agent", name: "cvm-agent", versionInfo: $version, downloadLocation: "NOASSERTION",
+                      filesAnalyzed: false, licenseConcluded: "Apache-2.0", licenseDeclared: "Apache-2.0", copyrightText: "NOASSERTION"}]
+            + [$p[] | {SPDXID: (.name | id), name: .name, versionInfo: .version, downloadLocation: "NOASSERTION", filesAnalyzed: false,
+                licenseConcluded: "NOASSERTION", licenseDeclared: "NOASSERTION", copyrightText: "NOASSERTION", supplier: "Organization: Debian",
+                checksums: [{algorithm: "SHA256", checksumValue: .sha}],
+                externalRefs: [{referenceCategory: "PACKAGE-MANAGER", referenceType: "purl",
+                    referenceLocator: "pkg:deb/debian/\(.name | @uri)@\(.version | @uri)?arch=amd64"}]}]),
+         relationships: ([{spdxElementId: "SPDXRef-DOCUMENT", relationshipType: "DESCRIBES", relatedSpdxElement: "SPDXRef-Package-cvm-agent"}]
+            + [$p[] | {spdxElementId: "SPDXRef-Package-cvm-agent", relationshipType: "DEPENDS_ON", relatedSpdxElement: (.name | id)}])}'
+}
+
+# in-toto statement with a SLSA v1 predicate.
+provenance() { # provenance WORK
+    local commit tools
+    commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+    [ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || commit=$commit-modified
+    tools=$({
+        echo "erofs-utils $(mkfs.erofs --version 2>&1 | awk 'NR == 1 { print $NF }')"
+        echo "cryptsetup $(veritysetup --version | awk '{ print $2 }')"
+        echo "binutils $(objcopy --version | awk 'NR == 1 { print $NF }')"
+        echo "gdisk $(sgdisk --version | awk 'NR == 1 { print $NF }')"
+        echo "mtools $(mcopy --version | awk 'NR == 1 { print $NF }')"
+        echo "zstd $(zstd --version | grep -o 'v[0-9.]*')"
+    } | jq -R -s '[split("\n")[] | select(. != "") | split(" ") | {(.[0]): .[1]}] | add')
+    jq -n --slurpfile image "$1/image.json" --arg commit "$commit" --argjson tools "$tools" --arg lock "$(sha256sum "$LOCK" | cut -c1-64)" \
+        --arg data "$(sha256sum "$1/data" | cut -c1-64)" --arg epoch "$SOURCE_DATE_EPOCH" '
+        {_type: "https://in-toto.io/Statement/v1", predicateType: "https://slsa.dev/provenance/v1",
+         subject: [{name: "disk.raw", digest: {sha256: $image[0].disk_sha256}}, {name: "BOOTX64.EFI", digest: {sha256: $image[0].uki_sha256}}],
+         predicate: {buildDefinition: {buildType: "https://cvm-agent/build-image/v1",
+            externalParameters: {flavour: $image[0].flavour, source_date_epoch: $epoch, data_partition_sha256: $data},
+            internalParameters: {tools: $tools},
+            resolvedDependencies: [{uri: "git+cvm-agent", digest: {gitCommit: $commit}}, {name: "rootfs/packages.lock", digest: {sha256: $lock}}]},
+          runDetails: {builder: {id: "https://cvm-agent/scripts/build-image"}}}}'
+}
