@@ -301,18 +301,63 @@ static int read_disks(struct workload_policy *p, struct err *err)
     return 0;
 }
 
+int policy_problem(struct policy_problems *problems, struct err *err)
+{
+    if (!problems || err->kind != ERR_INPUT)
+        return -1;
+    problems->n++;
+    buf_printf(&problems->lines, "%s\n", err->cause);
+    *err = (struct err){ 0 };
+    return 0;
+}
+
+static int read_policy(struct bytes text, struct policy_problems *problems, struct workload_policy *p,
+                       struct err *err)
+{
+    static int (*const parts[])(struct workload_policy * p, struct err * err) = {
+        read_emulation,         read_firewall, read_servers,         read_container_api,
+        read_maintenance,       read_disks,    policy_read_services, policy_read_update_switch,
+        policy_read_signatures,
+    };
+    if (json_parse(text, POLICY_FILE_MAX, &p->root, err) < 0)
+        return -1;
+    if (!json_is_object(p->root))
+        return err_set(err, ERR_INPUT, 0, "not a JSON object");
+    if (policy_check_keys(p, problems, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        if (parts[i](p, err) < 0 && policy_problem(problems, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int workload_policy_parse(struct bytes text, struct workload_policy *out, struct err *err)
 {
     AUTO(workload_policy_done) struct workload_policy p;
+    struct err here = { 0 };
     workload_policy_defaults(&p);
-    if (json_parse(text, POLICY_FILE_MAX, &p.root, err) < 0)
+    if (read_policy(text, NULL, &p, &here) < 0) {
+        if (err)
+            *err = here;
         return -1;
-    if (!json_is_object(p.root))
-        return err_set(err, ERR_INPUT, 0, "not a JSON object");
-    if (policy_check_keys(p.root, &p, err) < 0 || read_emulation(&p, err) < 0 || read_firewall(&p, err) < 0
-        || read_servers(&p, err) < 0 || read_container_api(&p, err) < 0 || read_maintenance(&p, err) < 0
-        || read_disks(&p, err) < 0 || policy_read_workload(&p, err) < 0)
+    }
+    *out = p;
+    p = (struct workload_policy){ 0 };
+    return 0;
+}
+
+int workload_policy_judge(struct bytes text, struct workload_policy *out, struct buf *problems, size_t *n,
+                          struct err *err)
+{
+    AUTO(workload_policy_done) struct workload_policy p;
+    struct policy_problems found = { .lines = *problems };
+    workload_policy_defaults(&p);
+    int rc = read_policy(text, &found, &p, err);
+    *problems = found.lines;
+    if (rc < 0)
         return -1;
+    *n = found.n;
     *out = p;
     p = (struct workload_policy){ 0 };
     return 0;

@@ -89,6 +89,13 @@ void workload_policy_defaults(struct workload_policy *out);
  *  @return 0, or -1 with ERR_INPUT (or ERR_TOO_LARGE) and the path of the key */
 MUST_USE int workload_policy_parse(struct bytes text, struct workload_policy *out, struct err *err);
 
+/** As workload_policy_parse(), for policy-lint: what is wrong is left out, and every problem appended to
+ * problems as a line; an agent starts with none of them only.
+ *  @param n  how many
+ *  @return 0, or -1: not JSON, or no object */
+MUST_USE int workload_policy_judge(struct bytes text, struct workload_policy *out, struct buf *problems,
+                                   size_t *n, struct err *err);
+
 /** Reads and parses a policy file; a missing file is ERR_NOT_FOUND. */
 MUST_USE int workload_policy_load(const char *path, struct workload_policy *out, struct err *err);
 

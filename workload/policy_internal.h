@@ -4,8 +4,19 @@
 
 #include "workload/policy.h"
 
-/** Refuses unknown keys and wrong types, and notes older names and settings without effect as warnings. */
-MUST_USE int policy_check_keys(json_t *root, struct workload_policy *p, struct err *err);
+/** Where policy-lint collects problems. */
+struct policy_problems {
+    size_t n;
+    struct buf lines;
+};
+
+/** Notes an error and lets the reader go on, or, where nobody collects, gives it back as the failure. */
+MUST_USE int policy_problem(struct policy_problems *problems, struct err *err);
+
+/** Refuses unknown keys and wrong types in p->root, and notes older names and settings without effect as
+ * warnings.
+ * @param problems  NULL: the first one is the failure */
+MUST_USE int policy_check_keys(struct workload_policy *p, struct policy_problems *problems, struct err *err);
 
 /** Adds a warning unless it is there already; beyond POLICY_WARNINGS_MAX it is dropped. */
 __attribute__((format(printf, 2, 3))) void policy_warn(struct workload_policy *p, const char *fmt, ...);
@@ -21,7 +32,9 @@ MUST_USE int policy_pick(const json_t *root, const char *now, const char *old, j
 MUST_USE int policy_pick_bool(const json_t *root, const char *now, const char *old, bool *value,
                               struct err *err);
 
-/** Reads workload_config. */
-MUST_USE int policy_read_workload(struct workload_policy *p, struct err *err);
+/** Parts of workload_config. */
+MUST_USE int policy_read_services(struct workload_policy *p, struct err *err);
+MUST_USE int policy_read_update_switch(struct workload_policy *p, struct err *err);
+MUST_USE int policy_read_signatures(struct workload_policy *p, struct err *err);
 
 #endif

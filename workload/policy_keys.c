@@ -168,9 +168,14 @@ static const char *want_text(unsigned want)
                            : "a list, true or false";
 }
 
-static int check_members(json_t *value, const char *path, struct workload_policy *p, struct err *err);
+struct checker {
+    struct workload_policy *p;
+    struct policy_problems *problems; /* NULL: the first problem ends it */
+};
 
-static int check_value(json_t *value, const char *path, struct workload_policy *p, struct err *err)
+static int check_members(json_t *value, const char *path, struct checker *c, struct err *err);
+
+static int check_value(json_t *value, const char *path, struct checker *c, struct err *err)
 {
     const struct key *key = key_find(path);
     if (!key)
@@ -178,37 +183,51 @@ static int check_value(json_t *value, const char *path, struct workload_policy *
     if (!(key->want & 1u << json_typeof(value)))
         return err_set(err, ERR_INPUT, 0, "%s: wrong type of value: want %s", path, want_text(key->want));
     if (key->now)
-        policy_warn(p, "%s: an older name: write %s", path, key->now);
+        policy_warn(c->p, "%s: an older name: write %s", path, key->now);
     if (key->unused)
-        policy_warn(p, "%s: accepted without effect: %s", path, key->unused);
-    return check_members(value, path, p, err);
+        policy_warn(c->p, "%s: accepted without effect: %s", path, key->unused);
+    return check_members(value, path, c, err);
 }
 
-static int check_members(json_t *value, const char *path, struct workload_policy *p, struct err *err)
+static int check_member(json_t *member, const char *name, const char *path, struct checker *c,
+                        struct err *err)
 {
     char below[PATH_TEXT];
+    int n = name ? snprintf(below, sizeof(below), "%s%s%.60s", path, *path ? "." : "", name)
+                 : snprintf(below, sizeof(below), "%s[]", path);
+    if (n >= (int)sizeof(below) || (name && strpbrk(name, ".[]")))
+        return err_set(err, ERR_INPUT, 0, "%s: no setting is named \"%.60s\"", path, name ? name : "[]");
+    return check_value(member, below, c, err);
+}
+
+/* Where problems are collected, what is wrong is taken out, so that the rest can be read. */
+static int check_members(json_t *value, const char *path, struct checker *c, struct err *err)
+{
     const char *name;
     json_t *member;
-    size_t i;
-    json_object_foreach(value, name, member)
+    void *next;
+    json_object_foreach_safe(value, next, name, member)
     {
-        if (snprintf(below, sizeof(below), "%s%s%.60s", path, *path ? "." : "", name) >= (int)sizeof(below)
-            || strpbrk(name, ".[]"))
-            return err_set(err, ERR_INPUT, 0, "%s: no setting is named \"%.60s\"", path, name);
-        if (check_value(member, below, p, err) < 0)
+        if (check_member(member, name, path, c, err) == 0)
+            continue;
+        if (policy_problem(c->problems, err) < 0)
             return -1;
+        json_object_del(value, name);
     }
-    json_array_foreach(value, i, member)
-    {
-        if (snprintf(below, sizeof(below), "%s[]", path) >= (int)sizeof(below))
-            return err_set(err, ERR_INPUT, 0, "%s: nested too deep", path);
-        if (check_value(member, below, p, err) < 0)
+    for (size_t i = 0; i < json_array_size(value);) {
+        if (check_member(json_array_get(value, i), NULL, path, c, err) == 0) {
+            i++;
+            continue;
+        }
+        if (policy_problem(c->problems, err) < 0)
             return -1;
+        json_array_remove(value, i);
     }
     return 0;
 }
 
-int policy_check_keys(json_t *root, struct workload_policy *p, struct err *err)
+int policy_check_keys(struct workload_policy *p, struct policy_problems *problems, struct err *err)
 {
-    return check_members(root, "", p, err);
+    struct checker c = { p, problems };
+    return check_members(p->root, "", &c, err);
 }

@@ -78,7 +78,7 @@ static int read_skip(struct workload_policy *p, struct err *err)
     return take_names(now ? now : old, SERVICES "skip_measurement", &p->skip_measurement, err);
 }
 
-static int read_services(struct workload_policy *p, struct err *err)
+int policy_read_services(struct workload_policy *p, struct err *err)
 {
     if (read_allow_update(p, err) < 0 || read_skip(p, err) < 0
         || read_names(p->root, SERVICES "allow_remove", WORKLOAD "allow_remove", &p->allow_remove, err) < 0
@@ -97,7 +97,7 @@ static void forget_names(struct policy_names *names)
 }
 
 /* The switch of files before 2025-07-25. */
-static int read_update_switch(struct workload_policy *p, struct err *err)
+int policy_read_update_switch(struct workload_policy *p, struct err *err)
 {
     bool on = true;
     if (policy_pick_bool(p->root, "cvm_config.https_server.enable_workload_update_endpoint", NULL, &on, err)
@@ -124,7 +124,7 @@ static int read_path(const json_t *v, const char *name, char **out, struct err *
     return *out ? 0 : err_set(err, ERR_IO, 0, "no memory for a path");
 }
 
-static int read_signatures(struct workload_policy *p, struct err *err)
+int policy_read_signatures(struct workload_policy *p, struct err *err)
 {
     json_t *path;
     const char *user = json_string_value(policy_at(p->root, SIGNATURES "auth_info.user_name"));
@@ -147,11 +147,6 @@ static int read_signatures(struct workload_policy *p, struct err *err)
         policy_warn(p,
                     SIGNATURES "enable: without signature_verification_policy_path every image is rejected");
     return 0;
-}
-
-int policy_read_workload(struct workload_policy *p, struct err *err)
-{
-    return read_services(p, err) < 0 || read_update_switch(p, err) < 0 ? -1 : read_signatures(p, err);
 }
 
 static bool named(const struct policy_names *names, const char *service)
