@@ -7,15 +7,22 @@
 #define SERVICES   "workload_config.services."
 #define SIGNATURES "workload_config.image_signature_verification."
 
-/* Whether the file has the setting, under this or an older name; ends the line with which of them. */
+/* Services stood below "workload" in older files. */
+static bool in_older_group(const struct workload_policy *p, const char *path)
+{
+    char other[128];
+    size_t n = strlen(SERVICES);
+    if (strncmp(path, SERVICES, n) != 0)
+        return false;
+    snprintf(other, sizeof(other), "workload_config.workload.%s", path + n);
+    return policy_at(p->root, other) != NULL;
+}
+
+/* Ends the line with whether the file has the setting, under this or an older name. */
 static void end(const struct workload_policy *p, const char *path, const char *older, struct buf *out)
 {
-    const char *group = "workload_config.services.";
-    char other[96] = "";
-    if (!strncmp(path, group, strlen(group)))
-        snprintf(other, sizeof(other), "workload_config.workload.%s", path + strlen(group));
     bool now = policy_at(p->root, path) != NULL;
-    bool then = (older && policy_at(p->root, older)) || (*other && policy_at(p->root, other));
+    bool then = in_older_group(p, path) || (older && (policy_at(p->root, older) || in_older_group(p, older)));
     buf_str(out, now ? "  (written)\n" : then ? "  (written, under an older name)\n" : "  (default)\n");
 }
 

@@ -92,3 +92,5 @@ cvm_script_test(test_manage /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integrati
     ${CMAKE_BINARY_DIR}/bin/agent_over_fake)
 cvm_script_test(test_token_verify /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_token_verify.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli)
+cvm_script_test(test_policy_lint /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_policy_lint.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/tests/data/workload)

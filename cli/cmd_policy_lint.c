@@ -1,0 +1,131 @@
+#include "cli/commands.h"
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "workload/compose.h"
+#include "workload/lint.h"
+#include "workload/path.h"
+#include "workload/policy.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A folder as it lies there: nothing of it is used afterwards, so symbolic links are simply not followed. */
+static enum lint_entry find_on_disk(void *arg, const char *path)
+{
+    char full[PATH_MAX];
+    struct stat st;
+    if (path_set(full, sizeof(full), NULL, "%s/%s", (const char *)arg, path) < 0 || lstat(full, &st) < 0)
+        return LINT_ABSENT;
+    return S_ISREG(st.st_mode) ? LINT_FILE : S_ISDIR(st.st_mode) ? LINT_FOLDER : LINT_ABSENT;
+}
+
+/* The workload around the policy: docker-compose.yml and the files that both name. */
+static int lint_workload(const char *dir, const struct workload_policy *policy, struct buf *problems,
+                         size_t *errors)
+{
+    AUTO(free_u8) uint8_t *yaml = NULL, *dotenv = NULL;
+    AUTO(compose_drop) struct compose *compose = NULL;
+    AUTO(lint_done) struct lint lint = { 0 };
+    const struct lint_tree tree = { find_on_disk, (void *)(uintptr_t)dir };
+    char path[PATH_MAX];
+    size_t n = 0, dotenv_n = 0;
+    struct err err = { 0 };
+    if (path_set(path, sizeof(path), &err, "%s/" COMPOSE_FILE, dir) < 0
+        || file_read(path, COMPOSE_FILE_MAX, &yaml, &n, &err) < 0)
+        return fail_err(STATUS_INPUT, dir, "cannot read " COMPOSE_FILE, &err);
+    if (path_set(path, sizeof(path), &err, "%s/" COMPOSE_ENV_FILE, dir) < 0
+        || (file_read(path, COMPOSE_ENV_MAX, &dotenv, &dotenv_n, &err) < 0 && err.kind != ERR_NOT_FOUND))
+        return fail_err(STATUS_INPUT, dir, "cannot read " COMPOSE_ENV_FILE, &err);
+    if (compose_parse(bytes_of(yaml, n), bytes_of(dotenv, dotenv_n), &compose, &err) < 0) {
+        buf_printf(problems, COMPOSE_FILE ": error: %s\n", err.cause);
+        ++*errors;
+        return 0;
+    }
+    if (workload_lint(compose, policy, &tree, NULL, &lint, &err) < 0)
+        return fail_err(STATUS_ENVIRONMENT, dir, "cannot judge", &err);
+    for (size_t i = 0; i < lint.n; i++)
+        lint_put(&lint.finding[i], problems);
+    *errors += lint.errors;
+    return 0;
+}
+
+static int lint_policy(const char *path, struct workload_policy *policy, struct buf *problems, size_t *errors)
+{
+    AUTO(free_u8) uint8_t *text = NULL;
+    AUTO(buf_done) struct buf lines = buf_new(1u << 20);
+    size_t n = 0;
+    struct err err = { 0 };
+    int rc = read_input(path, POLICY_FILE_MAX, &text, &n);
+    if (rc)
+        return rc;
+    if (workload_policy_judge(bytes_of(text, n), policy, &lines, errors, &err) < 0)
+        return fail_err(STATUS_INPUT, path, "not a policy", &err);
+    for (struct bytes rest = buf_bytes(&lines); rest.n;) {
+        const uint8_t *end = memchr(rest.p, '\n', rest.n);
+        size_t length = end ? (size_t)(end - rest.p) : rest.n - 1;
+        buf_printf(problems, "error: %.*s\n", (int)length, (const char *)rest.p);
+        rest = bytes_of(rest.p + length + 1, rest.n - length - 1);
+    }
+    return 0;
+}
+
+static int print(const struct workload_policy *policy, const struct buf *problems)
+{
+    AUTO(buf_done) struct buf text = buf_new(8u << 20);
+    workload_policy_explain(policy, &text);
+    if (problems->n) {
+        buf_str(&text, "\n");
+        buf_put(&text, buf_bytes(problems));
+    }
+    return write_out(&text, NULL);
+}
+
+static int run(int argc, char **argv)
+{
+    const char *args[1] = { 0 };
+    AUTO(workload_policy_done) struct workload_policy policy = { 0 };
+    AUTO(buf_done) struct buf problems = buf_new(4u << 20);
+    size_t malformed = 0, refused = 0;
+    struct stat st;
+    char path[PATH_MAX];
+    struct err err = { 0 };
+    int rc = options_parse(&command_policy_lint, argc, argv, NULL, 0, args, 1, 1);
+    if (rc)
+        return rc == STATUS_HELP ? 0 : rc;
+    bool folder = strcmp(args[0], "-") != 0 && stat(args[0], &st) == 0 && S_ISDIR(st.st_mode);
+    if (folder && path_set(path, sizeof(path), &err, "%s/" POLICY_PATH, args[0]) < 0)
+        return fail_err(STATUS_INPUT, args[0], "cannot read", &err);
+    if (folder && access(path, F_OK) < 0)
+        workload_policy_defaults(&policy);
+    else if ((rc = lint_policy(folder ? path : args[0], &policy, &problems, &malformed)))
+        return rc;
+    if (folder && (rc = lint_workload(args[0], &policy, &problems, &refused)))
+        return rc;
+    for (size_t i = 0; i < policy.warning_count && !folder; i++)
+        buf_printf(&problems, "warning: %s\n", policy.warnings[i]);
+    rc = print(&policy, &problems);
+    return rc ? rc : malformed ? STATUS_INPUT : refused ? STATUS_NO : 0;
+}
+
+const struct command command_policy_lint = {
+    "policy-lint",
+    "FILE|DIR",
+    "Explains a cvm_agent_policy.json, and finds what is wrong with it",
+    "FILE is a cvm_agent_policy.json. Prints every setting in effect, one a line, with whether it is "
+    "written\n"
+    "in the file or a default; then every problem: \"error:\" for what keeps an agent from starting,\n"
+    "\"warning:\" for older names (with the new one), settings without effect and settings that open\n"
+    "something. Passwords are not printed.\n"
+    "\n"
+    "DIR is a workload directory: its policy (the built-in one if it has none) is explained, and\n"
+    "docker-compose.yml judged together with it, as the agent does before it starts anything: settings that\n"
+    "hand out the machine, short image names, files that are absent, services that the policy names and the\n"
+    "file lacks. Each problem has its line and column.\n"
+    "\n"
+    "Exit status 0 if there is no error, 1 if the agent would refuse the workload, 3 if the policy cannot "
+    "be\n"
+    "read or is malformed.\n",
+    run,
+};
