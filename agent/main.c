@@ -249,7 +249,9 @@ static void open_management(struct agent *a)
     if (!a->auth)
         return;
     set_auth_rules(a);
-    const struct operate_options options = { .auth = a->auth,
+    const struct operate_options options = { .collector = a->collector,
+                                             .auth = a->auth,
+                                             .policy = &a->policy,
                                              .journal = a->journal,
                                              .state = a->options.state,
                                              .boot_id = collector_boot_id(a->collector),

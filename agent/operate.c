@@ -15,6 +15,8 @@ struct operate {
     struct auth *auth;
     struct journal *journal;
     struct acts *acts;
+    struct identity *identity;
+    const struct workload_policy *policy;
     pthread_mutex_t lock; /* worker: a late request must not meet a stopped one */
     struct worker *worker;
     uint8_t spki_sha256[32];
@@ -35,8 +37,14 @@ int operate_new(const struct operate_options *options, struct operate **out, str
     pthread_mutex_init(&o->lock, NULL);
     o->auth = options->auth;
     o->journal = options->journal;
+    o->policy = options->policy;
     memcpy(o->spki_sha256, options->tls_spki_sha256, sizeof(o->spki_sha256));
-    if (acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
+    const struct identity_options identity = { .collector = options->collector,
+                                               .journal = options->journal,
+                                               .state = options->state,
+                                               .boot_id = options->boot_id };
+    if (identity_new(&identity, &o->identity, err) < 0
+        || acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
         || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker, err) < 0) {
         operate_free(o);
         return err_while(err, "start the management routes");
@@ -61,8 +69,19 @@ void operate_free(struct operate *o)
         return;
     operate_stop(o);
     acts_free(o->acts);
+    identity_free(o->identity);
     pthread_mutex_destroy(&o->lock);
     free(o);
+}
+
+const struct workload_policy *operate_policy(const struct operate *o)
+{
+    return o->policy;
+}
+
+struct identity *operate_identity(const struct operate *o)
+{
+    return o->identity;
 }
 
 struct auth *operate_auth(const struct operate *o)

@@ -5,12 +5,16 @@
 
 #include "agent/acts.h"
 #include "agent/auth.h"
+#include "agent/identity.h"
 #include "agent/request.h"
+#include "workload/policy.h"
 
 struct operate;
 
 struct operate_options {
-    struct auth *auth;       /* all kept by the caller as long as the operate */
+    struct collector *collector; /* all kept by the caller as long as the operate */
+    struct auth *auth;
+    const struct workload_policy *policy;
     struct journal *journal; /* NULL: none could be opened */
     const char *state, *boot_id;
     const uint8_t *tls_spki_sha256; /* 32 bytes; copied */
@@ -24,6 +28,8 @@ void operate_stop(struct operate *o);
 /** NULL is fine. */
 void operate_free(struct operate *o);
 
+const struct workload_policy *operate_policy(const struct operate *o);
+struct identity *operate_identity(const struct operate *o);
 struct auth *operate_auth(const struct operate *o);
 struct acts *operate_acts(const struct operate *o);
 struct journal *operate_journal(const struct operate *o);

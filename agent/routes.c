@@ -2,6 +2,7 @@
 
 #include "agent/handlers.h"
 #include "agent/operate.h"
+#include "agent/sign_route.h"
 #include "agent/token_route.h"
 #include "agent/verify_route.h"
 #include "base/auto.h"
@@ -26,6 +27,18 @@ static const struct route routes[] = {
     { .path = "/offchain/golden-measurement", GOLDEN },
     { .path = "/offchain-verify", VERIFY },
     { .path = "/offchain/verify", VERIFY },
+    { .method = "POST",
+      .path = "/sign-message",
+      .ports = PORTS_INSIDE,
+      .body_max = SIGN_BODY_MAX,
+      .prepare = sign_prepare,
+      .begin = sign_begin,
+      .answer = operate_answer },
+    { .method = "GET",
+      .path = "/current-cvm-identity-hash",
+      .ports = PORTS_INSIDE,
+      .begin = identity_begin,
+      .answer = operate_answer },
     { .method = "GET",
       .path = "/api-token",
       .ports = PORT_EXTERNAL,

@@ -94,6 +94,19 @@ void tpm_ak_done(struct tpm *t, struct tpm_ak *ak);
 MUST_USE int tpm_quote(struct tpm *t, const struct tpm_ak *ak, uint16_t alg, uint32_t mask,
                        struct bytes extra, struct buf *attest, struct buf *sig, struct err *err);
 
+/* ---- A signing key of this boot ---- */
+
+/** The P-256 key that the null hierarchy's seed, new at each TPM reset, gives for this salt: the same one
+ * until the next reset, then gone. Made for each call and flushed: nothing stays in the TPM.
+ *  @param xy  the public point, x and y of 32 bytes each */
+MUST_USE int tpm_boot_key(struct tpm *t, const uint8_t salt[static 32], uint8_t xy[static 64],
+                          struct err *err);
+
+/** Signs a SHA-256 with it (ECDSA).
+ *  @param rs  r and s of 32 bytes each */
+MUST_USE int tpm_boot_key_sign(struct tpm *t, const uint8_t salt[static 32], const uint8_t digest[static 32],
+                               uint8_t xy[static 64], uint8_t rs[static 64], struct err *err);
+
 /* ---- NV memory, owner authorisation with the empty password ---- */
 
 /** Size in bytes of an index. @return 0, or -1 with ERR_NOT_FOUND */

@@ -4,6 +4,10 @@
 #include "base/auto.h"
 #include "tpm/public.h"
 
+#include <openssl/ecdsa.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
 #define AZURE_AK  0x81000003u
 #define GCP_RSA   0x01C10001u
 #define GCP_ECC   0x01C10003u
@@ -36,6 +40,48 @@ static void quotes_verify(void **state)
             tpm_quote(rig->t, &rsa, ALG_SHA256, 1u << 24, bytes_of(extra, 1), &attest, &sig, &err));
     assert_int_equal(attest.n + sig.n + small.n, 0);
     tpm_ak_done(rig->t, &rsa);
+    assert_int_equal(rig_handles(rig, TRANSIENT), 0);
+}
+
+/* Signatures are judged by libcrypto, not by the TPM that made them. */
+static bool p256_verifies(const uint8_t *xy, const uint8_t *digest, const uint8_t *rs)
+{
+    static const uint8_t head[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                    0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                    0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04 };
+    uint8_t spki[sizeof(head) + 64], der[80], *end = der;
+    const uint8_t *at = spki;
+    ECDSA_SIG *sig = ECDSA_SIG_new();
+    memcpy(spki, head, sizeof(head));
+    memcpy(spki + sizeof(head), xy, 64);
+    EVP_PKEY *key = d2i_PUBKEY(NULL, &at, sizeof(spki));
+    assert_non_null(key);
+    assert_int_equal(ECDSA_SIG_set0(sig, BN_bin2bn(rs, 32, NULL), BN_bin2bn(rs + 32, 32, NULL)), 1);
+    int n = i2d_ECDSA_SIG(sig, &end);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    assert_int_equal(EVP_PKEY_verify_init(ctx), 1);
+    bool ok = EVP_PKEY_verify(ctx, der, (size_t)n, digest, 32) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    ECDSA_SIG_free(sig);
+    return ok;
+}
+
+static void the_key_of_a_boot_signs(void **state)
+{
+    struct rig *rig = rig_of(state);
+    uint8_t salt[32] = { 1 }, other[32] = { 2 }, digest[32] = { 3 }, xy[64], again[64], second[64], rs[64];
+    OK(tpm_boot_key(rig->t, salt, xy, &err));
+    for (uint8_t i = 0; i < 40; i++) { /* halves with leading zeros come up */
+        digest[31] = i;
+        OK(tpm_boot_key_sign(rig->t, salt, digest, again, rs, &err));
+        assert_memory_equal(xy, again, sizeof(xy));
+        assert_true(p256_verifies(xy, digest, rs));
+    }
+    rs[40] ^= 1;
+    assert_false(p256_verifies(xy, digest, rs));
+    OK(tpm_boot_key(rig->t, other, second, &err));
+    assert_memory_not_equal(xy, second, sizeof(xy));
     assert_int_equal(rig_handles(rig, TRANSIENT), 0);
 }
 
@@ -255,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(quotes_verify),
+        BOTH(the_key_of_a_boot_signs),
         BOTH(platform_keys_are_found),
         BOTH(foreign_keys_are_refused),
         BOTH(pcrs_extend_and_reset),
