@@ -17,6 +17,7 @@ static const struct number numbers[] = {
     { "evidence_burst", offsetof(struct limits, evidence_burst), 1, 100000 },
     { "connections", offsetof(struct limits, connections), 8, 1024 },
     { "connections_per_address", offsetof(struct limits, connections_per_address), 1, 1024 },
+    { "upload_mib", offsetof(struct limits, upload_mib), 1, 4095 }, /* beyond, zips are ZIP64 */
     { "head_seconds", offsetof(struct limits, head_seconds), 1, 300 },
 };
 

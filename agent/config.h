@@ -20,7 +20,8 @@ struct settings {
 
 /** Parses agent.json:
  * {"log_level":"info","limits":{"evidence_per_second":5,"evidence_burst":20,"connections":512,
- * "connections_per_address":64,"head_seconds":10},"verify_directory":"/srv/evidence"}, every member optional.
+ * "connections_per_address":64,"upload_mib":512,"head_seconds":10},"verify_directory":"/srv/evidence"}, every
+ * member optional.
  */
 MUST_USE int settings_parse(struct bytes text, struct settings *out, struct err *err);
 

@@ -16,6 +16,7 @@ struct conn {
     int tag;
     struct address who;
     uint64_t since_ms;
+    unsigned busy_s; /* of CONN_BUSY */
 };
 
 struct conns {
@@ -120,7 +121,7 @@ bool conns_add(struct conns *c, int fd, const struct address *who, int tag, cons
         ok = room(c, who, limits);
     }
     if (ok) {
-        c->slot[fd] = (struct conn){ CONN_IDLE, tag, *who, now_ms };
+        c->slot[fd] = (struct conn){ CONN_IDLE, tag, *who, now_ms, 0 };
         c->open++;
         c->top = fd + 1 > c->top ? fd + 1 : c->top;
     } else {
@@ -140,11 +141,24 @@ bool conns_busy(struct conns *c, int fd, uint64_t now_ms, struct address *who, i
     if (ok) {
         s->state = CONN_BUSY;
         s->since_ms = now_ms;
+        s->busy_s = CONN_BUSY_SECONDS;
         *who = s->who;
         *tag = s->tag;
     }
     pthread_mutex_unlock(&c->lock);
     return ok;
+}
+
+void conns_allow(struct conns *c, int fd, unsigned seconds, uint64_t now_ms)
+{
+    if (fd < 0 || fd >= FD_SLOTS)
+        return;
+    pthread_mutex_lock(&c->lock);
+    if (c->slot[fd].state == CONN_BUSY) {
+        c->slot[fd].since_ms = now_ms;
+        c->slot[fd].busy_s = seconds;
+    }
+    pthread_mutex_unlock(&c->lock);
 }
 
 void conns_idle(struct conns *c, int fd, uint64_t now_ms)
@@ -173,7 +187,7 @@ unsigned conns_expire(struct conns *c, const struct limits *limits, uint64_t now
     pthread_mutex_lock(&c->lock);
     for (int i = 0; i < c->top; i++) {
         const struct conn *s = &c->slot[i];
-        uint64_t allowed_ms = 1000ull * (s->state == CONN_IDLE ? limits->head_seconds : CONN_BUSY_SECONDS);
+        uint64_t allowed_ms = 1000ull * (s->state == CONN_IDLE ? limits->head_seconds : s->busy_s);
         if (is_open(s) && s->since_ms + allowed_ms <= now_ms) {
             end(c, i);
             c->expired++;

@@ -25,6 +25,9 @@ bool conns_add(struct conns *c, int fd, const struct address *who, int tag, cons
 /** The head of a request is whole: busy from now. Gives back what conns_add() was told. */
 bool conns_busy(struct conns *c, int fd, uint64_t now_ms, struct address *who, int *tag);
 
+/** The request being answered may take so many seconds from now, instead of CONN_BUSY_SECONDS in all. */
+void conns_allow(struct conns *c, int fd, unsigned seconds, uint64_t now_ms);
+
 /** The request is answered: idle from now. */
 void conns_idle(struct conns *c, int fd, uint64_t now_ms);
 

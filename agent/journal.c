@@ -180,6 +180,28 @@ int journal_add(struct journal *j, const char *type, const char *name, struct by
     return 0;
 }
 
+struct reporting {
+    struct measured_log *log;
+    struct buf *out;
+};
+
+static int report(struct tpm *tpm, void *arg, struct err *err)
+{
+    const struct reporting *r = arg;
+    return measured_log_report(r->log, tpm, r->out, err);
+}
+
+int journal_report(struct journal *j, struct buf *out, struct err *err)
+{
+    struct reporting r = { atomic_load(&j->log), out };
+    if (!r.log)
+        return err_set(err, ERR_UNAVAILABLE, 0,
+                       "the journal is not open yet, the TPM does not answer: try again");
+    if (collector_with_tpm(j->collector, report, &r, err) < 0)
+        return err_while(err, "read the journal");
+    return 0;
+}
+
 void journal_stop(struct journal *j)
 {
     if (!j || !j->waiting)

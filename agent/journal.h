@@ -39,6 +39,9 @@ MUST_USE int journal_ready(struct journal *j, struct err *err);
 MUST_USE int journal_add(struct journal *j, const char *type, const char *name, struct bytes content,
                          struct err *err);
 
+/** Appends measured_log_report(): the closing bracket is the caller's. Waits as journal_add() does. */
+MUST_USE int journal_report(struct journal *j, struct buf *out, struct err *err);
+
 /** Ends the background attempts: before the collector is freed. NULL is fine. */
 void journal_stop(struct journal *j);
 

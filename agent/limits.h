@@ -18,6 +18,7 @@ struct limits {
     unsigned evidence_burst;
     unsigned connections;             /* per side, inside and outside */
     unsigned connections_per_address; /* outside */
+    unsigned upload_mib;              /* of an uploaded file */
     unsigned head_seconds;            /* to send a request head, TLS handshake included */
 };
 
@@ -25,7 +26,7 @@ struct limits {
     (struct limits)                                                                                          \
     {                                                                                                        \
         .evidence_per_second = 5, .evidence_burst = 20, .connections = 512, .connections_per_address = 64,   \
-        .head_seconds = 10                                                                                   \
+        .upload_mib = 512, .head_seconds = 10                                                                \
     }
 
 /** Who asks, for counting: an IPv4 address as ::ffff:a.b.c.d; of an IPv6 address the first 64 bits, which is

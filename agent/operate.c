@@ -2,10 +2,12 @@
 
 #include "agent/server.h"
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/worker.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 
 #define WAITING_MAX 64
@@ -17,8 +19,10 @@ struct operate {
     struct acts *acts;
     struct identity *identity;
     const struct workload_policy *policy;
+    struct workload *workload;
     pthread_mutex_t lock; /* worker: a late request must not meet a stopped one */
-    struct worker *worker;
+    struct worker *worker, *writer;
+    char state[PATH_MAX];
     uint8_t spki_sha256[32];
 };
 
@@ -38,6 +42,7 @@ int operate_new(const struct operate_options *options, struct operate **out, str
     o->auth = options->auth;
     o->journal = options->journal;
     o->policy = options->policy;
+    o->workload = options->workload;
     memcpy(o->spki_sha256, options->tls_spki_sha256, sizeof(o->spki_sha256));
     const struct identity_options identity = { .collector = options->collector,
                                                .journal = options->journal,
@@ -45,7 +50,9 @@ int operate_new(const struct operate_options *options, struct operate **out, str
                                                .boot_id = options->boot_id };
     if (identity_new(&identity, &o->identity, err) < 0
         || acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
-        || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker, err) < 0) {
+        || path_set(o->state, sizeof(o->state), err, "%s", options->state) < 0
+        || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker, err) < 0
+        || worker_start("upload", WAITING_MAX, WAITING_MAX, &o->writer, err) < 0) {
         operate_free(o);
         return err_while(err, "start the management routes");
     }
@@ -58,8 +65,9 @@ void operate_stop(struct operate *o)
     if (!o)
         return;
     pthread_mutex_lock(&o->lock);
-    struct worker *worker = MOVE(o->worker);
+    struct worker *worker = MOVE(o->worker), *writer = MOVE(o->writer);
     pthread_mutex_unlock(&o->lock);
+    worker_stop(writer);
     worker_stop(worker);
 }
 
@@ -77,6 +85,11 @@ void operate_free(struct operate *o)
 const struct workload_policy *operate_policy(const struct operate *o)
 {
     return o->policy;
+}
+
+struct workload *operate_workload(const struct operate *o)
+{
+    return o->workload;
 }
 
 struct identity *operate_identity(const struct operate *o)
@@ -111,6 +124,11 @@ static int shutting_down(struct err *err)
     return err_set(err, ERR_UNAVAILABLE, 0, "the agent is shutting down: try again when it has restarted");
 }
 
+static int no_management(struct err *err)
+{
+    return err_set(err, ERR_UNAVAILABLE, 0, "management could not be started: see the agent's log");
+}
+
 static void run(struct job *job)
 {
     struct op *op = (struct op *)job;
@@ -130,7 +148,7 @@ int operate_begin(struct request *r, operate_fn *work, struct err *err)
 {
     struct operate *o = server_operate(r->server);
     if (!o)
-        return err_set(err, ERR_UNAVAILABLE, 0, "management could not be started: see the agent's log");
+        return no_management(err);
     struct op *op = calloc(1, sizeof(*op));
     if (!op)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a request");
@@ -138,6 +156,40 @@ int operate_begin(struct request *r, operate_fn *work, struct err *err)
     r->op = op;
     pthread_mutex_lock(&o->lock);
     int rc = o->worker ? worker_submit(o->worker, &op->job, err) : shutting_down(err);
+    pthread_mutex_unlock(&o->lock);
+    return rc;
+}
+
+/* ---- files ---- */
+
+int operate_upload(struct request *r, bool raw, uint64_t max, struct err *err)
+{
+    struct operate *o = server_operate(r->server);
+    if (!o)
+        return no_management(err);
+    return upload_new(r->connection, o->state, max, raw, &r->upload, err);
+}
+
+static void flush(struct job *job)
+{
+    struct request *r = ((struct flush *)job)->request;
+    r->failed = upload_flush(r->upload, &r->err) < 0;
+    request_resume(r);
+}
+
+static void flush_dropped(struct job *job)
+{
+    struct request *r = ((struct flush *)job)->request;
+    r->failed = shutting_down(&r->err) < 0;
+    request_resume(r);
+}
+
+int operate_flush(struct request *r, struct err *err)
+{
+    struct operate *o = server_operate(r->server);
+    r->flush = (struct flush){ { flush, flush_dropped, true, NULL }, r };
+    pthread_mutex_lock(&o->lock);
+    int rc = o->writer ? worker_submit(o->writer, &r->flush.job, err) : shutting_down(err);
     pthread_mutex_unlock(&o->lock);
     return rc;
 }

@@ -10,12 +10,14 @@
 #include "workload/policy.h"
 
 struct operate;
+struct workload;
 
 struct operate_options {
     struct collector *collector; /* all kept by the caller as long as the operate */
     struct auth *auth;
     const struct workload_policy *policy;
-    struct journal *journal; /* NULL: none could be opened */
+    struct workload *workload; /* NULL: there is none */
+    struct journal *journal;   /* NULL: none could be opened */
     const char *state, *boot_id;
     const uint8_t *tls_spki_sha256; /* 32 bytes; copied */
 };
@@ -29,6 +31,7 @@ void operate_stop(struct operate *o);
 void operate_free(struct operate *o);
 
 const struct workload_policy *operate_policy(const struct operate *o);
+struct workload *operate_workload(const struct operate *o);
 struct identity *operate_identity(const struct operate *o);
 struct auth *operate_auth(const struct operate *o);
 struct acts *operate_acts(const struct operate *o);
@@ -41,6 +44,12 @@ typedef int operate_fn(struct request *r, struct buf *out, struct err *err);
 /** For a route's begin: queues the work, which ends in request_resume().
  *  @return 0, or -1 with ERR_LIMITED (too many wait) or ERR_UNAVAILABLE */
 MUST_USE int operate_begin(struct request *r, operate_fn *work, struct err *err);
+
+/** Begins to take the file that a request brings. */
+MUST_USE int operate_upload(struct request *r, bool raw, uint64_t max, struct err *err);
+
+/** Writes what was collected of it on a thread of its own; ends in request_resume(). */
+MUST_USE int operate_flush(struct request *r, struct err *err);
 
 /** A route's answer after operate_begin(). */
 MUST_USE int operate_answer(struct request *r, struct buf *out, struct err *err);

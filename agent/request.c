@@ -52,11 +52,15 @@ void request_free(struct request *r)
     evidence_free(r->evidence);
     verify_job_free(r->verification);
     op_free(r->op);
+    upload_free(r->upload);
     buf_done(&r->body);
     buf_done(&r->nonce);
     free(r->raw);
     free(r);
 }
+
+/* Between two pieces of a file. */
+#define UPLOAD_SECONDS 120
 
 /* Contract section 2: inside, the Host header is a loopback literal or absent. A page that a browser in the
  * guest shows could else reach us through a name that it resolves to 127.0.0.1. */
@@ -116,14 +120,64 @@ static int check_body(struct request *r, struct err *err)
 {
     const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     const char *coding = request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    size_t max = r->route->body_max;
+    uint64_t max =
+        r->route->body == BODY_TEXT ? r->route->body_max : server_upload_max(r->server) + UPLOAD_SLACK;
     if (length && strtoull(length, NULL, 10) > max)
-        return err_set(err, ERR_TOO_LARGE, 0, "the body of %.20s bytes is too long: %s takes %zu at most",
-                       length, r->route->path, max);
+        return err_set(err, ERR_TOO_LARGE, 0,
+                       "the body of %.20s bytes is too long: %s takes %" PRIu64 " at most", length,
+                       r->route->path, max);
     if (coding && max == 0)
         return err_set(err, ERR_TOO_LARGE, 0, "%s takes no body: send none", r->route->path);
-    r->body.max = max;
+    r->body_max = max;
+    r->body.max = r->route->body_max;
     return 0;
+}
+
+static int begin_upload(struct request *r, struct err *err)
+{
+    if (r->route->body == BODY_TEXT)
+        return 0;
+    return operate_upload(r, r->route->body == BODY_FORM_OR_FILE, server_upload_max(r->server), err);
+}
+
+/* With the event thread's hands off the upload until it is written. */
+static int take_file(struct request *r, const char *data, size_t n, struct err *err)
+{
+    if (upload_take(r->upload, data, n, err) < 0)
+        return -1;
+    if (!upload_is_full(r->upload))
+        return 0;
+    server_allow(r->server, r, UPLOAD_SECONDS);
+    MHD_suspend_connection(r->connection);
+    if (operate_flush(r, err) == 0)
+        return 0;
+    request_resume(r);
+    return -1;
+}
+
+static int take_text(struct request *r, const char *data, size_t n)
+{
+    buf_put(&r->body, bytes_of(data, n));
+    return r->body.failed ? -1 : 0;
+}
+
+void request_take(struct request *r, const char *data, size_t n)
+{
+    if (r->failed)
+        return;
+    r->body_n += n;
+    if (r->body_n > r->body_max || (!r->upload && take_text(r, data, n) < 0)) {
+        r->failed = true;
+        err_set(&r->err, ERR_TOO_LARGE, 0, "the body is too long: %s takes %" PRIu64 " bytes at most",
+                r->route->path, r->body_max);
+        buf_done(&r->body);
+    } else if (r->upload) {
+        struct err err = { 0 };
+        if (take_file(r, data, n, &err) < 0) {
+            r->err = err;
+            r->failed = true;
+        }
+    }
 }
 
 static int check_token(struct request *r, struct err *err)
@@ -166,7 +220,7 @@ static int route_checked(struct request *r, const char *method, struct err *err)
         return -1;
     if (r->route->prepare && r->route->prepare(r, err) < 0)
         return -1;
-    return check_rate(r, err);
+    return check_rate(r, err) < 0 ? -1 : begin_upload(r, err);
 }
 
 void request_route(struct request *r, const char *method, const char *version)

@@ -7,6 +7,8 @@
 #include "agent/auth.h"
 #include "agent/limits.h"
 #include "agent/target.h"
+#include "agent/upload.h"
+#include "base/worker.h"
 #include "evidence/collect.h"
 
 #include <microhttpd.h>
@@ -24,16 +26,24 @@ struct op;
 /** Query parameters of a route end with NULL. */
 #define ROUTE_PARAMETERS_MAX 4
 
+/** What a body is. */
+enum body_kind {
+    BODY_TEXT,        /* at most body_max bytes, in memory */
+    BODY_FORM,        /* a file in a form, streamed to disk */
+    BODY_FORM_OR_FILE /* that, or the file itself */
+};
+
 /** A row of the route table. Functions return 0, or -1 with the error that is the answer. */
 struct route {
     const char *method; /* GET answers HEAD too */
     const char *path;   /* "/name" or "/name/{segment}", as in openapi.json */
     unsigned ports;
-    bool evidence;    /* takes a token from an outside address's bucket */
-    bool auth;        /* from outside, the bearer token is wanted */
-    bool once;        /* a GET that changes something: HEAD is no GET here */
-    size_t body_max;  /* a longer body is 413, unread */
-    const char *type; /* Content-Type; NULL: application/json */
+    bool evidence;       /* takes a token from an outside address's bucket */
+    bool auth;           /* from outside, the bearer token is wanted */
+    bool once;           /* a GET that changes something: HEAD is no GET here */
+    size_t body_max;     /* a longer body is 413, unread */
+    enum body_kind body; /* a file's maximum is limits.upload_mib, body_max is not looked at */
+    const char *type;    /* Content-Type; NULL: application/json */
     const char *parameters[ROUTE_PARAMETERS_MAX + 1];
     int (*prepare)(struct request *r, struct err *err); /* reads path segment and query; may be NULL */
     int (*begin)(struct request *r,
@@ -54,6 +64,12 @@ struct request {
     struct bytes segment;
     struct query query;
     struct buf body;
+    struct upload *upload; /* of a route that takes a file */
+    uint64_t body_n, body_max;
+    struct flush {
+        struct job job;
+        struct request *request;
+    } flush;
     struct collect_request collect; /* views into nonce */
     struct buf nonce;
     uint32_t pcrs;
@@ -83,6 +99,10 @@ void request_route(struct request *r, const char *method, const char *version);
 
 /** The value of a request header, or NULL; in the library's memory, valid while the request is. */
 const char *request_header(const struct request *r, const char *name);
+
+/** Takes a piece of the body; nothing more is taken after a failure, which request_answer() tells. May
+ * suspend the connection. */
+void request_take(struct request *r, const char *data, size_t n);
 
 /** True if the head announces a body. */
 bool request_has_body(const struct request *r);

@@ -1,6 +1,8 @@
 #include "agent/routes.h"
 
 #include "agent/handlers.h"
+#include "agent/journal_route.h"
+#include "agent/livepatch_route.h"
 #include "agent/operate.h"
 #include "agent/sign_route.h"
 #include "agent/token_route.h"
@@ -27,6 +29,12 @@ static const struct route routes[] = {
     { .path = "/offchain/golden-measurement", GOLDEN },
     { .path = "/offchain-verify", VERIFY },
     { .path = "/offchain/verify", VERIFY },
+    { .method = "GET",
+      .path = "/journal",
+      .ports = PORTS_ALL,
+      .auth = true,
+      .begin = journal_begin,
+      .answer = operate_answer },
     { .method = "POST",
       .path = "/sign-message",
       .ports = PORTS_INSIDE,
@@ -52,6 +60,15 @@ static const struct route routes[] = {
       .auth = true,
       .type = "text/plain",
       .begin = token_rotate_begin,
+      .answer = operate_answer },
+    { .method = "POST",
+      .path = "/livepatch",
+      .ports = PORT_EXTERNAL,
+      .auth = true,
+      .body = BODY_FORM_OR_FILE,
+      .type = "text/plain",
+      .prepare = livepatch_prepare,
+      .begin = livepatch_begin,
       .answer = operate_answer },
     { .method = "GET", .path = "/healthz", .ports = PORTS_ALL, .answer = healthz_answer },
     { .method = "GET",

@@ -97,19 +97,6 @@ static enum MHD_Result run(struct request *r)
     return MHD_YES;
 }
 
-static void take_body(struct request *r, const char *data, size_t n)
-{
-    if (r->failed)
-        return;
-    buf_put(&r->body, bytes_of(data, n));
-    if (!r->body.failed)
-        return;
-    buf_done(&r->body);
-    r->failed = true;
-    err_set(&r->err, ERR_TOO_LARGE, 0, "the body is too long: %s takes %zu bytes at most", r->route->path,
-            r->route->body_max);
-}
-
 /* Called with the whole head, then with pieces of the body, then without data, and again after a resume. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data, size_t *size,
@@ -130,7 +117,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return r->failed && request_has_body(r) ? request_answer(r) : MHD_YES;
     }
     if (*size) {
-        take_body(r, data, *size);
+        request_take(r, data, *size);
         *size = 0;
         return MHD_YES;
     }
@@ -326,6 +313,17 @@ bool server_rate_take(struct server *s, const struct address *who, unsigned *ret
 {
     struct limits limits = limits_of(s);
     return rates_take(s->rates, who, &limits, now_ms(), retry_after_s);
+}
+
+void server_allow(struct server *s, const struct request *r, unsigned seconds)
+{
+    struct side *side = r->port == PORT_EXTERNAL ? &s->outside : &s->inside;
+    conns_allow(side->conns, fd_of(r->connection), seconds, now_ms());
+}
+
+uint64_t server_upload_max(struct server *s)
+{
+    return (uint64_t)limits_of(s).upload_mib << 20;
 }
 
 bool server_is_draining(struct server *s)

@@ -53,6 +53,12 @@ void server_collector_put(struct server *s);
 char *server_journal(struct server *s);
 
 bool server_rate_take(struct server *s, const struct address *who, unsigned *retry_after_s);
+/** From now on the request may take so many seconds until it is answered. */
+void server_allow(struct server *s, const struct request *r, unsigned seconds);
+
+/** Bytes of an uploaded file. */
+uint64_t server_upload_max(struct server *s);
+
 bool server_is_draining(struct server *s);
 struct verifier *server_verifier(const struct server *s);
 struct operate *server_operate(const struct server *s);

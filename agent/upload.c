@@ -10,12 +10,18 @@
 #include <string.h>
 #include <strings.h>
 
+#define BOUNDARY_MAX 70 /* RFC 2046, section 5.1.1 */
+#define TAIL_MORE    64 /* line ends after the form */
+
 struct upload {
     struct MHD_PostProcessor *multipart; /* NULL: the body is the file */
     int fd;
     uint64_t max, size, written;
     struct buf pieces;
-    bool begun; /* the field has been seen */
+    bool begun;                   /* the field has been seen */
+    char close[BOUNDARY_MAX + 8]; /* what ends the form; the library does not insist on it */
+    char tail[BOUNDARY_MAX + TAIL_MORE];
+    size_t tail_n;
     EVP_MD_CTX *sha384;
     struct err err; /* of the library's callback */
 };
@@ -66,20 +72,51 @@ static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *
     return u->err.kind ? MHD_NO : MHD_YES;
 }
 
-static bool is_multipart(struct MHD_Connection *connection)
+static bool is_multipart(const char *type)
 {
     static const char multipart[] = "multipart/form-data";
-    const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
     return type && strncasecmp(type, multipart, sizeof(multipart) - 1) == 0;
+}
+
+/* @return false: there is none, or one that is too long */
+static bool read_boundary(const char *type, struct upload *u)
+{
+    const char *at = strcasestr(type, "boundary=");
+    if (!at)
+        return false;
+    at += strlen("boundary=");
+    bool quoted = *at == '"';
+    at += quoted;
+    size_t n = strcspn(at, quoted ? "\"" : " ;\t");
+    if (!n || n > BOUNDARY_MAX)
+        return false;
+    snprintf(u->close, sizeof(u->close), "--%.*s--", (int)n, at);
+    return true;
+}
+
+/* Keeps the last bytes of the body. */
+static void keep_tail(struct upload *u, const char *data, size_t n)
+{
+    if (n >= sizeof(u->tail)) {
+        memcpy(u->tail, data + n - sizeof(u->tail), sizeof(u->tail));
+        u->tail_n = sizeof(u->tail);
+        return;
+    }
+    size_t keep = u->tail_n < sizeof(u->tail) - n ? u->tail_n : sizeof(u->tail) - n;
+    memmove(u->tail, u->tail + u->tail_n - keep, keep);
+    memcpy(u->tail + keep, data, n);
+    u->tail_n = keep + n;
 }
 
 int upload_new(struct MHD_Connection *connection, const char *folder, uint64_t max, bool raw,
                struct upload **out, struct err *err)
 {
-    bool multipart = is_multipart(connection);
+    const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
+    bool multipart = is_multipart(type);
     if (!multipart && !raw)
         return err_set(err, ERR_INPUT, 0,
-                       "want multipart/form-data with a field \"" UPLOAD_FIELD "\", as curl -F file=@NAME sends");
+                       "want multipart/form-data with a field \"" UPLOAD_FIELD
+                       "\", as curl -F file=@NAME sends");
     struct upload *u = calloc(1, sizeof(*u));
     if (!u)
         return err_set(err, ERR_IO, ENOMEM, "no memory for an upload");
@@ -91,7 +128,8 @@ int upload_new(struct MHD_Connection *connection, const char *folder, uint64_t m
     if (rc == 0 && (!u->sha384 || EVP_DigestInit_ex(u->sha384, EVP_sha384(), NULL) != 1))
         rc = err_set(err, ERR_IO, 0, "libcrypto cannot hash an upload");
     if (rc == 0 && multipart
-        && !(u->multipart = MHD_create_post_processor(connection, UPLOAD_MULTIPART, on_field, u)))
+        && (!read_boundary(type, u)
+            || !(u->multipart = MHD_create_post_processor(connection, UPLOAD_MULTIPART, on_field, u))))
         rc = err_set(err, ERR_INPUT, 0, "multipart/form-data without a boundary in Content-Type");
     if (rc < 0)
         upload_free(u);
@@ -116,6 +154,7 @@ int upload_take(struct upload *u, const char *data, size_t n, struct err *err)
 {
     if (!u->multipart)
         return add(u, data, n, err);
+    keep_tail(u, data, n);
     if (MHD_post_process(u->multipart, data, n) == MHD_YES && !u->err.kind)
         return 0;
     if (!u->err.kind)
@@ -139,8 +178,9 @@ int upload_flush(struct upload *u, struct err *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return err_set(err, ERR_IO, (uint32_t)errno, "cannot keep the upload (%" PRIu64 " bytes so far): %s",
-                           u->written, strerror(errno));
+            return err_set(err, ERR_IO, (uint32_t)errno,
+                           "cannot keep the upload (%" PRIu64 " bytes so far): %s", u->written,
+                           strerror(errno));
         rest = bytes_of(rest.p + n, rest.n - (size_t)n);
         u->written += (uint64_t)n;
     }
@@ -152,7 +192,9 @@ int upload_end(struct upload *u, struct uploaded *out, struct err *err)
 {
     unsigned n = sizeof(out->sha384);
     struct MHD_PostProcessor *multipart = MOVE(u->multipart);
-    if (multipart && MHD_destroy_post_processor(multipart) != MHD_YES)
+    if (multipart
+        && (MHD_destroy_post_processor(multipart) != MHD_YES
+            || !memmem(u->tail, u->tail_n, u->close, strlen(u->close))))
         return err_set(err, ERR_INPUT, 0, "the form is cut short: its last boundary is missing");
     if (!u->begun)
         return err_set(err, ERR_INPUT, 0, "no file in the body: want a field \"" UPLOAD_FIELD "\"");

@@ -1,6 +1,6 @@
-/** agent/upload.h: a file that a request brings, streamed to disk: the event thread collects a few pieces, and
- * another thread writes and hashes them while the connection is suspended. The file has no name: nobody else
- * can open it, and it is gone when the request is. */
+/** agent/upload.h: a file that a request brings, streamed to disk: the event thread collects a few pieces,
+ * and another thread writes and hashes them while the connection is suspended. The file has no name: nobody
+ * else can open it, and it is gone when the request is. */
 #ifndef CVM_AGENT_UPLOAD_H
 #define CVM_AGENT_UPLOAD_H
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import ssl
-import subprocess
+import struct
 import sys
 import tempfile
 import threading
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_process import Agent  # noqa: E402
+from agent_process import Agent, read_response  # noqa: E402
 
 BINARY = sys.argv.pop(1)
 
@@ -146,6 +146,149 @@ class Token(unittest.TestCase):
                         self.assertIn("X-Owner-Signature", error_of(answer))
                     extra = f"X-Owner-Signature: {base64.b64encode(sign(digest)).decode()}\r\n"
                     token_of(agent, extra=extra)
+
+def workload_with(policy):
+    """A folder with that policy, and nothing that runs."""
+    folder = tempfile.TemporaryDirectory()
+    os.makedirs(os.path.join(folder.name, "config/cvm_agent"))
+    with open(os.path.join(folder.name, "config/cvm_agent/cvm_agent_policy.json"), "w") as f:
+        json.dump(policy, f)
+    return folder
+
+
+def form(content, field="file", boundary="----b"):
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="a.ko"\r\n\r\n'.encode()
+    return head + content + f"\r\n--{boundary}--\r\n".encode()
+
+
+def kernel_module(name=b"patch", livepatch=True, size=0):
+    """A relocatable ELF object with a .modinfo section, and nothing in it that a kernel would load."""
+    info = b"license=GPL\0name=" + name + b"\0" + (b"livepatch=Y\0" if livepatch else b"") + b"\0" * size
+    names = b"\0.shstrtab\0.modinfo\0"
+    start = 64
+    headers = start + len(names) + len(info)
+    def section(name_at, offset, n):
+        return struct.pack("<IIQQQQIIQQ", name_at, 1, 0, 0, offset, n, 0, 0, 1, 0)
+    elf = b"\x7fELF\2\1\1" + b"\0" * 9 + struct.pack("<HHIQQQIHHHHHH", 1, 62, 1, 0, 0, headers, 0, 64, 0, 0, 64, 3, 1)
+    return elf + names + info + section(0, 0, 0) + section(1, start, len(names)) + section(11, start + len(names), len(info))
+
+
+class Upload(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = workload_with({"cvm_config": {"enable_livepatch": True}})
+        cls.agent = Agent(BINARY, {"limits": {"upload_mib": 64}}, args=["--workload", cls.folder.name])
+        cls.token = token_of(cls.agent)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.__exit__()
+        cls.folder.cleanup()
+
+    def post(self, body, kind="multipart/form-data; boundary=----b", length=None, token=None, chunked=False):
+        head = f"POST /livepatch HTTP/1.1\r\nContent-Type: {kind}\r\n{bearer(token or self.token)}"
+        head += "Transfer-Encoding: chunked\r\n\r\n" if chunked else f"Content-Length: {len(body) if length is None else length}\r\n\r\n"
+        with self.agent.tls() as sock:
+            sock.sendall(head.encode())
+            if chunked:
+                for at in range(0, len(body), 70000):
+                    piece = body[at:at + 70000]
+                    sock.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                sock.sendall(b"0\r\n\r\n")
+            else:
+                sock.sendall(body)
+            return read_response(sock)
+
+    def journal(self):
+        status, _, body = self.agent.get("/journal", outside=True, extra=bearer(self.token))
+        self.assertEqual(status, 200)
+        return json.loads(body)
+
+    def test_what_is_no_upload(self):
+        for body, kind, word in [(b"", "multipart/form-data; boundary=----b", "cut short|no file"), (b"x" * 100, "multipart/form-data; boundary=----b", "multipart|no file|cut"),
+                                 (form(b"x", field="other"), "multipart/form-data; boundary=----b", '"other"'),
+                                 (form(b"x")[:-8], "multipart/form-data; boundary=----b", "cut short"),
+                                 (form(b"x").replace(b"------b--\r\n", b"") + form(b"y"), "multipart/form-data; boundary=----b", "twice"),
+                                 (form(b"x"), "multipart/form-data", "boundary")]:
+            answer = self.post(body, kind)
+            self.assertEqual(answer[0], 400, answer)
+            self.assertRegex(error_of(answer), word)
+
+    def test_files_in_any_shape_arrive(self):
+        module = kernel_module(size=700000)
+        for kind, body in [("multipart/form-data; boundary=----b", form(module)), ("application/octet-stream", module)]:
+            for chunked in False, True:
+                answer = self.post(body, kind, chunked=chunked)
+                self.assertEqual(answer[0], 503, answer)  # there is a module, and no workload to patch for
+                self.assertIn("no workload", error_of(answer))
+
+    def test_limits(self):
+        answer = self.post(b"", length=(64 << 20) + (65 << 10))
+        self.assertEqual(answer[0], 413)
+        for n, status in [(64 << 20, 503), ((64 << 20) + 1, 413)]:
+            answer = self.post(b"x" * n, "application/octet-stream", chunked=True)
+            self.assertEqual(answer[0], status, answer)
+
+    def test_memory_stays_small(self):
+        body = form(b"\0" * (63 << 20))
+        peak = []
+        done = threading.Event()
+
+        def watch():
+            while not done.wait(0.005):
+                with open(f"/proc/{self.agent.process.pid}/status") as f:
+                    peak.append(int(next(line for line in f if line.startswith("RssAnon:")).split()[1]))
+        thread = threading.Thread(target=watch)
+        thread.start()
+        answers = []
+        posts = [threading.Thread(target=lambda: answers.append(self.post(body)[0])) for _ in range(4)]
+        for t in posts:
+            t.start()
+        for t in posts:
+            t.join()
+        done.set()
+        thread.join()
+        self.assertEqual(answers, [503] * 4)
+        if not os.environ.get("CVM_SANITIZED"):
+            self.assertLess(max(peak), 16 << 10)
+
+    def test_no_token_no_upload(self):
+        answer = self.post(b"", length=1 << 20, token="x" * 32)
+        self.assertEqual(answer[0], 401)
+
+    def test_journal(self):
+        self.assertEqual(self.agent.get("/journal", outside=True)[0], 401)
+        inside = json.loads(self.agent.get("/journal")[2])
+        self.assertEqual(inside["events"][0]["type"], "tls-key")
+        status, _, body = self.agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer(self.token))
+        type(self).token = body.decode()
+        journal = self.journal()
+        event = next(e for e in journal["events"] if e["type"] == "act")
+        act = journal["acts"][event["content_sha384"]]
+        self.assertEqual((event["name"], act["verb"], act["outcome"], act["from"]), ("token-rotate", "token-rotate", "done", "127.0.0.1"))
+        self.assertEqual(act["what"]["token"], hashlib.sha256(body).hexdigest()[:32])
+        text = json.dumps(act, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        self.assertEqual(hashlib.sha384(text).hexdigest(), event["content_sha384"])
+
+
+class Off(unittest.TestCase):
+    def test_what_the_policy_has_not(self):
+        with Agent(BINARY) as agent:
+            token = token_of(agent)
+            answer = agent.get("/livepatch", outside=True, method="POST", extra=bearer(token) + "Content-Length: 99999999\r\n")
+            self.assertEqual(answer[0], 403)
+            self.assertIn("enable_livepatch", error_of(answer))
+            answer = agent.get("/sign-message", method="POST")
+            self.assertEqual(answer[0], 403)
+            self.assertIn("enable_sign_message", error_of(answer))
+            self.assertEqual(agent.get("/sign-message", method="POST", outside=True)[0], 404)
+
+    def test_no_auth(self):
+        with workload_with({"cvm_config": {"https_server": {"enable_auth": False}}}) as folder, \
+                Agent(BINARY, args=["--workload", folder]) as agent:
+            self.assertEqual(agent.get("/api-token", outside=True)[0], 403)
+            self.assertEqual(agent.get("/journal", outside=True)[0], 200)
+            self.assertEqual(agent.get("/api-token/rotate", outside=True, method="POST")[0], 403)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+#include "agent/livepatch_route.h"
+
+#include "agent/kmodule.h"
+#include "agent/operate.h"
+#include "agent/server.h"
+#include "agent/workload.h"
+#include "base/auto.h"
+#include "base/enc.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/* As published clients expect it. */
+#define DONE_TEXT "Livepatch successfully applied and measured into PCR 16.\n"
+
+/* Before the file is read. */
+int livepatch_prepare(struct request *r, struct err *err)
+{
+    struct operate *o = server_operate(r->server);
+    const struct workload_policy *policy = o ? operate_policy(o) : NULL;
+    if (policy && policy->enable_livepatch)
+        return 0;
+    return err_set(
+        err, ERR_DENIED, 0,
+        "livepatches are off: the workload's policy would have to have cvm_config.enable_livepatch");
+}
+
+struct measuring {
+    struct workload_log *log;
+    const char *name;
+    const uint8_t *sha384;
+};
+
+static int measure(struct tpm *tpm, void *arg, struct err *err)
+{
+    const struct measuring *m = arg;
+    return workload_log_livepatch(m->log, tpm, m->name, m->sha384, err);
+}
+
+static int apply(struct workload *w, const struct kmodule *m, struct bytes module, const uint8_t *sha384,
+                 struct err *err)
+{
+    struct measuring measuring = { w->log, m->name, sha384 };
+    if (!m->livepatch)
+        return err_set(err, ERR_DENIED, 0, "the module %s is no livepatch", m->name);
+    if (!w->log)
+        return err_set(err, ERR_UNAVAILABLE, 0, "there is no workload log to measure a livepatch in");
+    if (priv_livepatch_ready(w->priv, err) < 0)
+        return -1;
+    if (collector_with_tpm(w->collector, measure, &measuring, err) < 0)
+        return err_while(err, "measure the livepatch");
+    if (priv_livepatch(w->priv, module, err) < 0)
+        return err_while(err, "load the livepatch");
+    return 0;
+}
+
+static int judge_and_apply(struct request *r, struct bytes module, const struct uploaded *u, struct err *err)
+{
+    struct operate *o = server_operate(r->server);
+    struct kmodule m = { "", false };
+    struct err why = { 0 };
+    char hex[97];
+    int rc = kmodule_parse(module, &m, &why);
+    if (rc == 0)
+        rc = apply(operate_workload(o), &m, module, u->sha384, &why);
+    AUTO(json_drop)
+    json_t *what = json_pack("{s:s, s:s}", "module", m.name, "sha384", hex_to(hex, bytes_of(u->sha384, 48)));
+    if (operate_record(r, "livepatch", what, rc < 0 ? &why : NULL, err) < 0)
+        return -1;
+    if (rc < 0)
+        *err = why;
+    return rc;
+}
+
+static int work(struct request *r, struct buf *out, struct err *err)
+{
+    struct operate *o = server_operate(r->server);
+    struct uploaded u;
+    if (upload_end(r->upload, &u, err) < 0)
+        return -1;
+    if (!operate_workload(o))
+        return err_set(err, ERR_UNAVAILABLE, 0, "this agent has no workload: there is nothing to patch for");
+    if (acts_ready(operate_acts(o), err) < 0)
+        return -1;
+    void *p = u.size ? mmap(NULL, (size_t)u.size, PROT_READ, MAP_PRIVATE, u.fd, 0) : NULL;
+    if (p == MAP_FAILED)
+        return err_set(err, ERR_IO, (uint32_t)errno, "cannot map the module: %s", strerror(errno));
+    int rc = judge_and_apply(r, bytes_of(p, p ? (size_t)u.size : 0), &u, err);
+    if (p)
+        munmap(p, (size_t)u.size);
+    if (rc == 0)
+        buf_str(out, DONE_TEXT);
+    return rc;
+}
+
+int livepatch_begin(struct request *r, struct err *err)
+{
+    return operate_begin(r, work, err);
+}

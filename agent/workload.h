@@ -1,0 +1,73 @@
+/** agent/workload.h: the workload that this agent runs: where it lies, what it is, and who runs it. Made at
+ * start (agent/workload_start.h), changed by updates (agent/update.h), looked at by the management routes.
+ *
+ * Below the private folder: "current", the copy that was measured and that containers see; "next", an update
+ * being judged; "retired-N", copies that containers which an update left alone may still see. The path of
+ * "current" never changes, so a service that does not change keeps its container. */
+#ifndef CVM_AGENT_WORKLOAD_H
+#define CVM_AGENT_WORKLOAD_H
+
+#include "agent/priv_client.h"
+#include "evidence/collect.h"
+#include "workload/compose.h"
+#include "workload/lint.h"
+#include "workload/measure.h"
+#include "workload/policy.h"
+#include "workload/runner.h"
+#include "workload/signature_policy.h"
+#include "workload/tree.h"
+#include "workload/workload_log.h"
+
+#define WORKLOAD_PROJECT "workload" /* label of containers, prefix of their names */
+
+/** A private copy, judged and ready to be measured and started. */
+struct prepared {
+    struct workload_tree *tree;
+    struct workload_policy policy;
+    struct buf owner_pub; /* config/cvm_agent/owner.pub; empty: none */
+    struct compose *compose;
+    struct signature_policy signatures;
+    struct runner_image *images; /* one for each service, after prepare_images() */
+    struct measure_plan *plan;   /* after prepare_images() */
+};
+
+struct workload {
+    /* fixed after start */
+    struct collector *collector;
+    struct priv_client *priv;
+    const char *directory;    /* on the data partition: --workload */
+    const char *private_dir;  /* on the private medium; NULL: there is none */
+    const char *etc;          /* "/etc": subuid, subgid; NULL: owners are not looked up */
+    bool has_engine;          /* runner.engine can be used */
+    struct runner runner;     /* tree and listing are those of now */
+    struct workload_log *log; /* NULL: it could not be opened */
+    const char *why_not;      /* why nothing runs, for people; NULL: it does, or there is no workload */
+
+    /* belongs to whoever starts or updates: one thread at a time */
+    struct prepared *now; /* what runs; NULL: nothing */
+};
+
+/** Judges a private copy: reads and hashes the tree, reads policy, owner.pub and compose file, lints, reads
+ * the signature policy. Nothing is pulled, loaded or started.
+ *  @param dir  on the private medium: "current" or "next"
+ *  @param etc  as in struct workload
+ *  @param warn gets lint's warnings, may be NULL
+ *  @param out  prepared_free() frees it; written only on success
+ *  @return 0, or -1: ERR_INPUT (malformed), ERR_DENIED (lint), ERR_TOO_LARGE, ERR_IO */
+MUST_USE int prepare_read(const char *dir, const char *etc, void (*warn)(void *arg, const char *text),
+                          void *arg, struct prepared **out, struct err *err);
+
+/** Gets the images into the engine, under the signature policy that it was started with, and makes the plan
+ * of what is measured.
+ *  @return 0, or -1: ERR_DENIED (signature policy), ERR_NOT_FOUND, ERR_UNAVAILABLE, ERR_INPUT */
+MUST_USE int prepare_images(struct prepared *p, const struct runner *runner, struct err *err);
+
+/** NULL is fine; the directory stays. */
+void prepared_free(struct prepared *p);
+
+static inline void prepared_drop(struct prepared **p)
+{
+    prepared_free(*p);
+}
+
+#endif
