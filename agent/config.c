@@ -37,6 +37,48 @@ static int read_number(const char *name, const json_t *value, struct limits *out
     return err_set(err, ERR_INPUT, 0, "limits.%.60s: no such setting", name);
 }
 
+static int read_url(const char *name, const json_t *value, char *out, struct err *err)
+{
+    const char *url = json_string_value(value);
+    if (!url || (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
+        return err_set(err, ERR_INPUT, 0, "collateral.%s: want an http or https URL", name);
+    if (strlen(url) >= COLLATERAL_SETTING_URL)
+        return err_set(err, ERR_INPUT, 0, "collateral.%s: want at most %d bytes", name,
+                       COLLATERAL_SETTING_URL - 1);
+    memcpy(out, url, strlen(url) + 1);
+    return 0;
+}
+
+static int read_collateral(json_t *value, struct collateral_settings *out, struct err *err)
+{
+    const struct {
+        const char *name;
+        bool *flag;
+        char *url;
+    } rows[] = { { "offline", &out->offline, NULL },   { "revocation", &out->revocation, NULL },
+                 { "insecure", &out->insecure, NULL }, { "kds_url", NULL, out->kds_url },
+                 { "pcs_url", NULL, out->pcs_url },    { "root_crl_url", NULL, out->root_crl_url } };
+    const char *name;
+    json_t *member;
+    if (!json_is_object(value))
+        return err_set(err, ERR_INPUT, 0, "collateral: want an object");
+    json_object_foreach(value, name, member)
+    {
+        size_t i = 0;
+        while (i < ARRAY_SIZE(rows) && strcmp(rows[i].name, name) != 0)
+            i++;
+        if (i == ARRAY_SIZE(rows))
+            return err_set(err, ERR_INPUT, 0, "collateral.%.60s: no such setting", name);
+        if (rows[i].url && read_url(name, member, rows[i].url, err) < 0)
+            return -1;
+        if (rows[i].flag && !json_is_boolean(member))
+            return err_set(err, ERR_INPUT, 0, "collateral.%s: want true or false", name);
+        if (rows[i].flag)
+            *rows[i].flag = json_is_true(member);
+    }
+    return 0;
+}
+
 static int read_setting(const char *name, json_t *value, struct settings *s, struct err *err)
 {
     const char *inner;
@@ -53,6 +95,8 @@ static int read_setting(const char *name, json_t *value, struct settings *s, str
             return err_set(err, ERR_INPUT, 0, "verify_directory: want an absolute path");
         return path_set(s->verify_directory, sizeof(s->verify_directory), err, "%s", path);
     }
+    if (!strcmp(name, "collateral"))
+        return read_collateral(value, &s->collateral, err);
     if (strcmp(name, "limits") != 0)
         return err_set(err, ERR_INPUT, 0, "%.60s: no such setting", name);
     if (!json_is_object(value))

@@ -4,6 +4,7 @@
 #ifndef CVM_AGENT_CONFIG_H
 #define CVM_AGENT_CONFIG_H
 
+#include "agent/collateral.h"
 #include "agent/limits.h"
 #include "base/bytes.h"
 #include "base/log.h"
@@ -16,12 +17,13 @@ struct settings {
     struct limits limits;
     char verify_directory[PATH_MAX]; /* files that /offchain-verify may be asked to read; "": none */
     enum log_level level;
+    struct collateral_settings collateral;
 };
 
 /** Parses agent.json:
  * {"log_level":"info","limits":{"evidence_per_second":5,"evidence_burst":20,"connections":512,
- * "connections_per_address":64,"upload_mib":512,"head_seconds":10},"verify_directory":"/srv/evidence"}, every
- * member optional.
+ * "connections_per_address":64,"upload_mib":512,"head_seconds":10},"verify_directory":"/srv/evidence",
+ * "collateral":{...}}, every member optional.
  */
 MUST_USE int settings_parse(struct bytes text, struct settings *out, struct err *err);
 

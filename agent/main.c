@@ -45,6 +45,7 @@ struct agent {
     struct buf trust_storage;
     struct bytes trust[TRUST_ROWS];
     struct chain_pool pool;
+    struct agent_collateral collateral;
     struct collector *collector;
     struct tls_identity tls;
     struct auth *auth;
@@ -174,10 +175,17 @@ static int open_collector(struct agent *a, struct err *err)
         log_err(LOG_LEVEL_WARNING, "no-cache", &no_cache);
     if (machine_open(&a->options, &a->machine, err) < 0)
         return -1;
+    const struct agent_collateral_options collateral = { .settings = &a->settings.collateral,
+                                                         .state = a->options.state,
+                                                         .cache = cached ? cache : NULL,
+                                                         .pool = &a->pool };
+    if (agent_collateral_open(&collateral, &a->machine.lower, &a->collateral, err) < 0)
+        return -1;
     const struct collector_options options = {
         .lower = &a->machine.lower,
         .cache_dir = cached ? cache : NULL,
         .pool = &a->pool,
+        .collateral = a->collateral.service,
         .queue = 128,
         .queue_outside = 64,
     };
@@ -272,12 +280,15 @@ static int open_server(struct agent *a, struct err *err)
     const struct verifier_options verifier = {
         .directory = a->settings.verify_directory,
         .allow_given_roots = a->options.allow_emulated_roots || a->machine.lower.emulated,
+        .collateral = a->collateral.service,
+        .revocation = a->settings.collateral.revocation,
     };
     if (verifier_new(&verifier, &a->verifier, err) < 0)
         return -1;
     const struct server_options options = {
         .collector = a->collector,
         .verifier = a->verifier,
+        .collateral = a->collateral.service,
         .journal = a->journal,
         .operate = a->operate,
         .tls = &a->tls,
@@ -342,6 +353,7 @@ static void reload(void *arg)
 static void stop(struct agent *a)
 {
     listeners_close(&a->listeners);
+    collateral_stop(a->collateral.service); /* nobody waits for a vendor any more */
     if (a->server)
         server_drain(a->server, DRAIN_MS);
     operate_stop(a->operate);
@@ -353,6 +365,7 @@ static void stop(struct agent *a)
     journal_close(a->journal);
     auth_free(a->auth);
     tls_identity_done(&a->tls);
+    agent_collateral_done(&a->collateral);
     machine_close(&a->machine);
     buf_done(&a->trust_storage);
     close_fd(&a->priv.fd);

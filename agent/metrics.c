@@ -3,6 +3,7 @@
 #include "agent/routes.h"
 #include "base/auto.h"
 #include "base/file.h"
+#include "tee/collateral.h"
 
 #include <stdatomic.h>
 
@@ -153,6 +154,26 @@ void metrics_put_collector(const struct collector_stats *stats, struct buf *out)
         put_family(out, rows[i].name, rows[i].type, rows[i].help);
         buf_printf(out, "%s %" PRIu64 "\n", rows[i].name, rows[i].value);
     }
+}
+
+static void put_expiry(void *arg, const char *name, time_t next_update)
+{
+    if (next_update)
+        buf_printf(arg, "cvm_agent_collateral_next_update_seconds{item=\"%s\"} %lld\n", name,
+                   (long long)next_update);
+}
+
+void metrics_put_collateral(struct collateral_service *service, struct buf *out)
+{
+    struct collateral_stats stats;
+    collateral_stats_get(service, &stats);
+    put_family(out, "cvm_agent_collateral_requests_total", "counter", "Requests to vendors' services.");
+    buf_printf(out, "cvm_agent_collateral_requests_total %" PRIu64 "\n", stats.requests);
+    put_family(out, "cvm_agent_collateral_failures_total", "counter", "Those without the answer wanted.");
+    buf_printf(out, "cvm_agent_collateral_failures_total %" PRIu64 "\n", stats.failures);
+    put_family(out, "cvm_agent_collateral_next_update_seconds", "gauge",
+               "When collateral in memory expires, in Unix time.");
+    collateral_each(service, put_expiry, out);
 }
 
 /* "VmRSS:   1234 kB" of /proc/self/status (proc(5)) in bytes. */

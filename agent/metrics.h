@@ -6,6 +6,7 @@
 #include "agent/request.h"
 
 struct metrics;
+struct collateral_service;
 
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
@@ -17,6 +18,7 @@ void metrics_count(struct metrics *m, const struct route *route, unsigned status
 void metrics_put_requests(const struct metrics *m, struct buf *out);
 void metrics_put_connections(const char *side, const struct conns_stats *stats, struct buf *out);
 void metrics_put_collector(const struct collector_stats *stats, struct buf *out);
+void metrics_put_collateral(struct collateral_service *service, struct buf *out);
 void metrics_put_process(struct buf *out);
 
 #endif

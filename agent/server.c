@@ -39,6 +39,7 @@ struct server {
     struct limits limits;
     struct journal *journal;
     struct verifier *verifier;
+    struct collateral_service *collateral;
     struct operate *operate;
     atomic_bool draining;
     bool emulated;
@@ -186,6 +187,7 @@ int server_new(const struct server_options *options, struct server **out, struct
     s->collector = options->collector;
     s->journal = options->journal;
     s->verifier = options->verifier;
+    s->collateral = options->collateral;
     s->operate = options->operate;
     s->limits = options->limits;
     s->emulated = options->emulated;
@@ -376,5 +378,7 @@ void server_metrics_put(struct server *s, struct buf *out)
     metrics_put_connections("inside", &inside, out);
     metrics_put_connections("outside", &outside, out);
     metrics_put_collector(&collected, out);
+    if (s->collateral)
+        metrics_put_collateral(s->collateral, out);
     metrics_put_process(out);
 }

@@ -10,6 +10,7 @@
 
 struct verifier;
 struct operate;
+struct collateral_service;
 
 struct server_options {
     struct collector *collector;
@@ -17,6 +18,7 @@ struct server_options {
     const struct tls_identity *tls; /* its key is read during server_new() only */
     struct verifier *verifier;      /* NULL: none; lives as long as requests may be answered */
     struct operate *operate;        /* NULL: none, no management; stopped before the collector is freed */
+    struct collateral_service *collateral; /* for /metrics; NULL: none */
     bool emulated;
     struct limits limits;
 };

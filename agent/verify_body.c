@@ -29,6 +29,7 @@ static const char *const members[] = {
     "accept_ak",
     "accept_binding",
     "accept_tcb",
+    "accept_expired",
     "trust_roots",
     "policy",
     "snp_crl",
@@ -200,6 +201,10 @@ static int read_accepted(struct verify_body *b, struct err *err)
         return -1;
     if (ak && strcmp(ak, "self-asserted") != 0)
         return err_set(err, ERR_INPUT, 0, "accept_ak: want \"self-asserted\"");
+    const json_t *expired = json_object_get(b->root, "accept_expired");
+    if (expired && !json_is_boolean(expired))
+        return err_set(err, ERR_INPUT, 0, "accept_expired: want true or false");
+    o->accept_expired = json_is_true(expired);
     o->accept_self_asserted_ak = ak != NULL;
     o->accept_binding = (const char *)b->accept_binding.p;
     if (verify_binding_names_check(o->accept_binding, err) < 0)

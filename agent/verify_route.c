@@ -4,8 +4,10 @@
 #include "agent/verify_body.h"
 #include "base/auto.h"
 #include "base/worker.h"
+#include "evidence/verify_supply.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,10 +15,18 @@
 /* Contract section 2: a queue of 128; over all threads, and never less than two for each. */
 #define WAITING_MAX 128
 #define DEPTH_MIN   2
+/* Threads that may wait for vendors' services, each of which is asked by one thread at a time. */
+#define FETCHERS    4
+#define FETCH_DEPTH 32
 
 struct verifier {
     struct worker *worker[THREADS_MAX];
     unsigned threads;
+    pthread_mutex_t lock; /* over the fetchers: the first document that lacks something starts them */
+    struct worker *fetcher[FETCHERS];
+    unsigned fetchers;
+    struct collateral_service *collateral;
+    bool revocation;
     char *directory;
     bool allow_given_roots;
     struct verify_trust trust;
@@ -27,6 +37,10 @@ struct verify_job {
     struct job job;
     struct verifier *verifier;
     struct request *request;
+    struct verify_body body;
+    struct verify_held given; /* struct verify_trust of the request */
+    struct supply supply;
+    bool supplied;
     struct buf answer;
 };
 
@@ -59,19 +73,15 @@ static int hold_given(struct verifier *v, const char *roots, struct verify_held 
     return 0;
 }
 
-static int judge(struct verify_job *j, struct verify_body *body, struct err *err)
+static int judge(struct verify_job *j, struct err *err)
 {
-    AUTO(verify_held_done) struct verify_held given = { NULL, NULL, NULL, NULL };
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
-    struct verify_options *o = &body->request.verify;
-    o->trust = &j->verifier->trust;
+    const struct verify_material material = supply_material(&j->supply);
+    struct verify_options *o = &j->body.request.verify;
+    o->trust = j->given.object ? j->given.object : &j->verifier->trust;
     o->cache = j->verifier->cache;
-    if (body->trust_roots) {
-        if (hold_given(j->verifier, body->trust_roots, &given, err) < 0)
-            return -1;
-        o->trust = given.object;
-    }
-    if (appraise(&body->request, &appraisal, err) < 0)
+    o->material = j->supplied ? &material : NULL;
+    if (appraise(&j->body.request, &appraisal, err) < 0)
         return -1;
     AUTO(json_drop) json_t *answer = appraisal_json(&appraisal);
     if (!answer)
@@ -81,33 +91,109 @@ static int judge(struct verify_job *j, struct verify_body *body, struct err *err
     return buf_check(&j->answer, "answer", err);
 }
 
-static int verify(struct verify_job *j, struct err *err)
+/* What is held of the verifier's: requests may outlive it. */
+static void let_go(struct verify_job *j)
+{
+    verify_held_done(&j->given);
+    supply_done(&j->supply);
+}
+
+static void finish(struct verify_job *j, int rc)
+{
+    struct request *r = j->request;
+    let_go(j);
+    r->failed = rc < 0;
+    request_resume(r);
+}
+
+static void run_judge(struct job *job)
+{
+    struct verify_job *j = (struct verify_job *)job;
+    finish(j, judge(j, &j->request->err));
+}
+
+static void dropped(struct job *job);
+static struct worker *idlest(struct worker *const *workers, unsigned n);
+
+/* On a fetcher; the judging goes back to where judging is done. */
+static void run_fetch(struct job *job)
+{
+    struct verify_job *j = (struct verify_job *)job;
+    struct verifier *v = j->verifier;
+    const struct supply_request request = { .service = v->collateral,
+                                            .trust = j->given.object ? j->given.object : &v->trust,
+                                            .cache = v->cache,
+                                            .revocation = v->revocation };
+    const struct supply_evidence evidence = supply_evidence_of(j->body.request.document);
+    struct err full = { 0 };
+    int rc = supply_get(&request, &evidence, &j->supply, &j->request->err);
+    j->supplied = rc == 0;
+    j->job = (struct job){ run_judge, dropped, false, NULL };
+    if (rc < 0)
+        finish(j, rc);
+    else if (worker_submit(idlest(v->worker, v->threads), &j->job, &full) < 0)
+        run_judge(&j->job); /* it has waited long enough */
+}
+
+static int start_fetchers(struct verifier *v, struct err *err)
+{
+    int rc = 0;
+    pthread_mutex_lock(&v->lock);
+    while (rc == 0 && v->fetchers < FETCHERS) {
+        rc = worker_start("collateral", FETCH_DEPTH, FETCH_DEPTH, &v->fetcher[v->fetchers], err);
+        v->fetchers += rc == 0;
+    }
+    pthread_mutex_unlock(&v->lock);
+    return rc;
+}
+
+/* The body as text and document, and the roots that it brings. */
+static int prepare(struct verify_job *j, struct err *err)
 {
     const struct verify_body_options options = {
         .directory = j->verifier->directory,
         .allow_given_roots = j->verifier->allow_given_roots,
         .now = time(NULL),
     };
-    struct verify_body body;
-    if (verify_body_parse(buf_bytes(&j->request->body), &options, &body, err) < 0)
+    struct verify_body *body = &j->body;
+    if (verify_body_parse(buf_bytes(&j->request->body), &options, body, err) < 0)
         return -1;
     buf_done(&j->request->body); /* nobody needs it any more */
-    int rc = judge(j, &body, err);
-    verify_body_done(&body);
-    return rc;
+    if (!body->request.document) {
+        if (document_parse(body->request.collaterals, &body->document, err) < 0)
+            return -1;
+        buf_done(&body->collaterals);
+    }
+    body->request.document = &body->document;
+    return body->trust_roots ? hold_given(j->verifier, body->trust_roots, &j->given, err) : 0;
 }
 
 static void run(struct job *job)
 {
     struct verify_job *j = (struct verify_job *)job;
-    struct request *r = j->request;
-    r->failed = verify(j, &r->err) < 0;
-    request_resume(r);
+    struct verifier *v = j->verifier;
+    struct err *err = &j->request->err;
+    if (prepare(j, err) < 0) {
+        finish(j, -1);
+        return;
+    }
+    const struct supply_evidence evidence = supply_evidence_of(&j->body.document);
+    if (!v->collateral || !supply_due(&evidence)) {
+        run_judge(job);
+        return;
+    }
+    j->job = (struct job){ run_fetch, dropped, false, NULL };
+    if (start_fetchers(v, err) < 0 || worker_submit(idlest(v->fetcher, FETCHERS), &j->job, err) < 0) {
+        if (err->kind == ERR_LIMITED)
+            err_set(err, ERR_LIMITED, 0, "too many verifications wait for collateral: try again in a second");
+        finish(j, -1);
+    }
 }
 
 static void dropped(struct job *job)
 {
     struct request *r = ((struct verify_job *)job)->request;
+    let_go((struct verify_job *)job);
     err_set(&r->err, ERR_UNAVAILABLE, 0, "the agent is shutting down: try again when it has restarted");
     r->failed = true;
     request_resume(r);
@@ -125,7 +211,10 @@ int verifier_new(const struct verifier_options *options, struct verifier **out, 
     struct verifier *v = calloc(1, sizeof(*v));
     if (!v)
         return err_set(err, ERR_IO, ENOMEM, "no memory for the verifier");
+    pthread_mutex_init(&v->lock, NULL);
     v->allow_given_roots = options->allow_given_roots;
+    v->collateral = options->collateral;
+    v->revocation = options->revocation;
     v->directory = options->directory && *options->directory ? strdup(options->directory) : NULL;
     int rc = trust_load(&v->trust, err);
     if (rc == 0)
@@ -146,24 +235,27 @@ void verifier_free(struct verifier *v)
 {
     if (!v)
         return;
+    while (v->fetchers) /* they hand on to the threads */
+        worker_stop(v->fetcher[--v->fetchers]);
     while (v->threads)
         worker_stop(v->worker[--v->threads]);
     verify_cache_free(v->cache);
     verify_trust_done(&v->trust);
+    pthread_mutex_destroy(&v->lock);
     free(v->directory);
     free(v);
 }
 
 /* The thread with the least to do. */
-static struct worker *idlest(const struct verifier *v)
+static struct worker *idlest(struct worker *const *workers, unsigned n)
 {
-    struct worker *best = v->worker[0];
+    struct worker *best = workers[0];
     unsigned least = worker_load(best);
-    for (unsigned i = 1; i < v->threads && least; i++) {
-        unsigned load = worker_load(v->worker[i]);
+    for (unsigned i = 1; i < n && least; i++) {
+        unsigned load = worker_load(workers[i]);
         if (load < least) {
             least = load;
-            best = v->worker[i];
+            best = workers[i];
         }
     }
     return best;
@@ -175,6 +267,7 @@ void verify_job_free(struct verify_job *job)
 {
     if (!job)
         return;
+    verify_body_done(&job->body);
     buf_done(&job->answer);
     free(job);
 }
@@ -193,7 +286,7 @@ int verify_begin(struct request *r, struct err *err)
         .job = { run, dropped, false, NULL }, .verifier = v, .request = r, .answer = buf_new(ANSWER_MAX)
     };
     r->verification = j;
-    if (worker_submit(idlest(v), &j->job, err) == 0)
+    if (worker_submit(idlest(v->worker, v->threads), &j->job, err) == 0)
         return 0;
     if (err->kind == ERR_LIMITED)
         err_set(err, ERR_LIMITED, 0, "too many verifications wait: try again in a second");

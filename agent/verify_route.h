@@ -1,6 +1,7 @@
 /** agent/verify_route.h: POST /offchain-verify: other machines judged. Verifications run on threads of their
  * own, as many as there are cores, each with a short queue: neither an event thread nor a device waits for
- * them. */
+ * them. What a document lacks is fetched on further threads: a vendor's service that is slow delays nobody
+ * whose document is complete. */
 #ifndef CVM_AGENT_VERIFY_ROUTE_H
 #define CVM_AGENT_VERIFY_ROUTE_H
 
@@ -16,12 +17,15 @@ struct verifier_options {
     unsigned depth;         /* waiting for each thread; 0: a share of 128 */
     const char *directory;  /* the files that *_path may name lie below it; NULL or "": none may */
     bool allow_given_roots; /* trust_roots in a request */
+    struct collateral_service *collateral; /* for what documents lack; outlives the verifier; NULL: none */
+    bool revocation;                       /* AMD's CRL too */
 };
 
 /** Starts the threads, with the built-in roots. */
 MUST_USE int verifier_new(const struct verifier_options *options, struct verifier **out, struct err *err);
 
-/** Finishes what runs; what waits is answered 503. NULL is fine. */
+/** Finishes what runs; what waits is answered 503. Requests to vendors are ended by collateral_stop(). NULL
+ * is fine. */
 void verifier_free(struct verifier *v);
 
 /* Rows of the route table. */

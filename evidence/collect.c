@@ -119,6 +119,8 @@ void collector_free(struct collector *c)
     ak_chain_done(&c->id.chain);
     buf_done(&c->hcl.hcl);
     buf_done(&c->hcl.td_quote);
+    buf_done(&c->tdx.json);
+    buf_done(&c->tdx.pck_chain);
     buf_done(&c->log_tpm.b64);
     buf_done(&c->log_ccel.b64);
     pthread_mutex_destroy(&c->lock);
@@ -190,6 +192,9 @@ int collector_new(const struct collector_options *o, struct collector **out, str
         return err_set(err, ERR_IO, ENOMEM, "no memory for the collector");
     pthread_mutex_init(&c->lock, NULL);
     c->lower = o->lower;
+    c->collateral = o->collateral;
+    c->tdx.json = buf_new(COLLATERAL_TEXT_MAX);
+    c->tdx.pck_chain = buf_new(REPORT_MAX);
     c->shape = o->shape;
     c->cloud = o->shape ? o->shape->cloud : CLOUD_NONE;
     c->fresh_at_ms = -FRESH_INTERVAL_MS;

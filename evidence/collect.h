@@ -18,13 +18,15 @@
 #define COLLECT_FRESH_SECONDS 5
 
 struct collector;
+struct collateral_service;
 
 struct collector_options {
-    const struct lower *lower;     /* kept by the caller as long as the collector */
-    const struct shape *shape;     /* NULL: detect */
-    const char *cache_dir;         /* VEK certificates; NULL: no disk cache */
-    const struct chain_pool *pool; /* built-in vendor CAs; NULL: none */
-    unsigned queue, queue_outside; /* depth of each device's queue; 128 and 64 */
+    const struct lower *lower;             /* kept by the caller as long as the collector */
+    const struct shape *shape;             /* NULL: detect */
+    const char *cache_dir;                 /* VEK certificates; NULL: no disk cache */
+    const struct chain_pool *pool;         /* built-in vendor CAs; NULL: none */
+    struct collateral_service *collateral; /* of TDX documents; kept by the caller; NULL: they have none */
+    unsigned queue, queue_outside;         /* depth of each device's queue; 128 and 64 */
 };
 
 /** Opens the devices, detects the shape, loads the AK, reads the logs, flushes what an earlier instance left

@@ -53,7 +53,7 @@ static void finish(struct evidence *e)
     struct hcl_report report;
     struct err err = { 0 };
     if (e->c->shape->tee == TEE_TDX) {
-        evidence_part_done(e, NULL);
+        collect_collateral(e);
     } else if (hcl_report_parse(buf_bytes(&e->hcl), &report, &err) < 0) {
         err.kind = ERR_IO; /* the TPM gave it, not the caller */
         err_while(&err, "parse the HCL report");

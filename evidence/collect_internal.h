@@ -10,16 +10,17 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define MISSING_MAX       8
-#define QUOTE_TRIES       5     /* a PCR that moves between quote and read: again */
-#define COLLECT_WAIT_MAX  20000 /* ms in a queue before a request is given up */
-#define VEK_WAIT_MS       3000  /* how long an answer waits for a certificate on its way */
-#define HCL_REFRESH_S     3600  /* Azure: age of the boot report */
-#define FRESH_INTERVAL_MS (1000 * COLLECT_FRESH_SECONDS)
-#define BOOT_LOG_MAX      (4u << 20)
-#define ATTEST_MAX        4096
-#define SIGNATURE_MAX     2048
-#define AK_MAX            8192
+#define MISSING_MAX         8
+#define QUOTE_TRIES         5     /* a PCR that moves between quote and read: again */
+#define COLLECT_WAIT_MAX    20000 /* ms in a queue before a request is given up */
+#define VEK_WAIT_MS         3000  /* how long an answer waits for a certificate on its way */
+#define HCL_REFRESH_S       3600  /* Azure: age of the boot report */
+#define FRESH_INTERVAL_MS   (1000 * COLLECT_FRESH_SECONDS)
+#define BOOT_LOG_MAX        (4u << 20)
+#define ATTEST_MAX          4096
+#define SIGNATURE_MAX       2048
+#define AK_MAX              8192
+#define COLLATERAL_TEXT_MAX (2u << 20)
 
 struct missing {
     const char *key; /* literal: the member of the document */
@@ -39,6 +40,12 @@ struct ak_identity {
     struct ak_chain chain;
 };
 
+/** Intel's collateral of this platform, ready for a document. */
+struct kept_collateral {
+    struct buf json, pck_chain;
+    time_t until; /* then it is made anew */
+};
+
 struct boot_log {
     struct buf b64;
     char why[200]; /* why b64 is empty */
@@ -51,6 +58,7 @@ struct collector {
     char boot_id[64];
     struct worker *tpm_worker, *tee_worker, *aux_worker;
     struct vek_store *veks;
+    struct collateral_service *collateral; /* NULL: none */
 
     /* the TPM worker's own */
     TSS2_TCTI_CONTEXT *tcti;
@@ -62,6 +70,7 @@ struct collector {
     pthread_mutex_t lock; /* guards what follows */
     struct ak_identity id;
     struct hcl_state hcl;
+    struct kept_collateral tdx;
     bool hcl_refreshing;
     int64_t fresh_at_ms; /* start of the last fresh report, monotonic */
     bool fresh_running;
@@ -99,6 +108,7 @@ struct evidence {
     struct ak_chain ak_chain;
     struct tee_report tee; /* SNP report or TDX quote */
     struct vek_certs certs;
+    struct buf collateral; /* JSON; empty: none */
     struct buf hcl;
     const char *report_label; /* "boot", "fresh", NULL */
     time_t report_time;
@@ -123,6 +133,9 @@ void collect_tpm_part(struct job *job);
 /* collect_tee.c: on the TEE worker */
 void collect_kernel_part(struct job *job);
 void collect_certificates(struct evidence *e, bool thim);
+
+/* collect_collateral.c: ends the part */
+void collect_collateral(struct evidence *e);
 
 /* collect_azure.c */
 MUST_USE int collector_hcl_read(struct collector *c, struct err *err); /* on the TPM worker, at start */

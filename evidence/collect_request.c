@@ -22,6 +22,7 @@ void evidence_free(struct evidence *e)
     tee_report_done(&e->tee);
     vek_certs_done(&e->certs);
     buf_done(&e->hcl);
+    buf_done(&e->collateral);
     pthread_mutex_destroy(&e->lock);
     free(e);
 }
@@ -173,6 +174,7 @@ static struct evidence *evidence_new(struct collector *c, const struct collect_r
     e->ak_public = buf_new(AK_MAX);
     e->ak_cert = buf_new(AK_MAX);
     e->hcl = buf_new(1 << 16);
+    e->collateral = buf_new(COLLATERAL_TEXT_MAX);
     e->tee.report = buf_new(REPORT_MAX);
     e->tee.certs = buf_new(CERT_TABLE_MAX);
     return e;

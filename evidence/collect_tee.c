@@ -47,5 +47,5 @@ void collect_kernel_part(struct job *job)
     if (e->c->shape->tee == TEE_SEV_SNP)
         collect_certificates(e, e->c->shape->imds_certificates);
     else
-        evidence_part_done(e, NULL);
+        collect_collateral(e);
 }

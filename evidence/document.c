@@ -55,6 +55,10 @@ static void put_tee(const struct shape *shape, const struct evidence *e, struct 
     if (e->certs.vek.n)
         json_put_b64(out, "vek_cert", buf_bytes(&e->certs.vek));
     put_b64_list(out, "cert_chain", e->certs.chain, e->certs.chain_n);
+    if (e->collateral.n) {
+        json_put_key(out, "collateral");
+        buf_put(out, buf_bytes(&e->collateral));
+    }
     buf_u8(out, '}');
 }
 
@@ -121,9 +125,6 @@ static void put_missing(const struct collector *c, const struct evidence *e,
         put_text(out, "boot_log_ccel", c->log_ccel.why);
     if (!extras->journal_log)
         put_text(out, "journal_log", "the journal is not open: the agent's log says why");
-    if (c->shape->tee == TEE_TDX)
-        put_text(out, "collateral",
-                 "not part of what a machine collects: the verifier has it from Intel's PCS or a PCCS");
     if (!c->shape->tpm)
         put_text(out, "tpm", "this platform shape has no TPM");
     if (c->shape->tee == TEE_NONE)

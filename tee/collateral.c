@@ -80,7 +80,6 @@ void collateral_free(struct collateral_service *c)
     if (!c)
         return;
     collateral_stop(c);
-    flights_free(c->flights);
     vek_store_free(c->veks);
     collateral_cache_done(&c->cache);
     pthread_cond_destroy(&c->changed);
@@ -90,8 +89,14 @@ void collateral_free(struct collateral_service *c)
 
 void collateral_stop(struct collateral_service *c)
 {
-    if (c)
-        atomic_store(&c->stopping, true);
+    if (!c)
+        return;
+    atomic_store(&c->stopping, true);
+    pthread_mutex_lock(&c->lock);
+    struct flights *flights = c->flights;
+    c->flights = NULL;
+    pthread_mutex_unlock(&c->lock);
+    flights_free(flights);
 }
 
 void collateral_stats_get(struct collateral_service *c, struct collateral_stats *out)

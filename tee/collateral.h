@@ -60,7 +60,8 @@ MUST_USE int collateral_new(const struct collateral_source *source, struct colla
 /** NULL is fine. No call may be under way; a fetch in the background is ended. */
 void collateral_free(struct collateral_service *c);
 
-/** Ends running requests within a second or so; later ones fail at once. NULL is fine. */
+/** Ends running requests within a second or so; later ones fail at once, and who waits for a fetch in the
+ * background hears so before this returns. NULL is fine. */
 void collateral_stop(struct collateral_service *c);
 
 /** For AUTO(collateral_drop) struct collateral_service *c. */

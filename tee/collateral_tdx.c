@@ -97,10 +97,18 @@ static int attempt_set(void *arg, unsigned *retry_after_s, struct err *err)
     return t->expired ? err_set(err, ERR_DENIED, 0, "it has expired, and no newer one could be had") : 0;
 }
 
-static int start_flights(struct collateral_service *c, struct err *err)
+/* Under the lock throughout: collateral_stop() takes the flights away. */
+static int join(struct collateral_service *c, const char *key, struct flight_task task, unsigned deadline_ms,
+                vek_done_fn *done, void *arg, struct err *err)
 {
     pthread_mutex_lock(&c->lock);
-    int rc = c->flights ? 0 : flights_new(&c->flights, err);
+    int rc = atomic_load(&c->stopping) ? err_set(err, ERR_UNAVAILABLE, 0, "shutting down")
+             : c->flights              ? 0
+                                       : flights_new(&c->flights, err);
+    if (rc == 0)
+        rc = flights_join(c->flights, key, task, deadline_ms, done, arg, err);
+    else
+        task.drop(task.arg);
     pthread_mutex_unlock(&c->lock);
     return rc;
 }
@@ -113,16 +121,13 @@ int collateral_tdx_fetch(struct collateral_service *c, struct bytes fmspc, enum 
         return err_set(err, ERR_NOT_FOUND, 0, "offline: Intel's services are not asked");
     if (fmspc.n != 6 || ca >= COLLATERAL_CAS)
         return err_set(err, ERR_INPUT, 0, "no such platform");
-    if (start_flights(c, err) < 0)
-        return -1;
     struct set_task *task = malloc(sizeof(*task));
     if (!task)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a fetch");
     *task = (struct set_task){ .c = c, .ca = ca };
     memcpy(task->fmspc, fmspc.p, fmspc.n);
     snprintf(key, sizeof(key), "tdx-%s-%d", hex_to(hex, fmspc), (int)ca);
-    return flights_join(c->flights, key, (struct flight_task){ attempt_set, free, task }, deadline_ms, done,
-                        arg, err);
+    return join(c, key, (struct flight_task){ attempt_set, free, task }, deadline_ms, done, arg, err);
 }
 
 /* ---- forms ---- */

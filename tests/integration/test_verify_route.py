@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -29,10 +30,12 @@ def post(agent, body, side="internal"):
 
 
 class Route(unittest.TestCase):
-    def run_agent(self, *options):
+    def run_agent(self, *options, settings=None):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        agent = Agent(AGENT, folder.name, ["--workload", folder.name + "/none", *options])
+        with open(os.path.join(folder.name, "agent.json"), "w", encoding="utf-8") as f:
+            json.dump(settings or {"collateral": {"offline": True}}, f)
+        agent = Agent(AGENT, folder.name, ["--workload", folder.name + "/none", "--etc", folder.name, *options])
         agent.__enter__()
         self.addCleanup(agent.stop)
         return agent
@@ -52,6 +55,52 @@ class Route(unittest.TestCase):
         self.assertEqual((status, answer["success"]), (200, True), answer.get("error"))
         for roots in ("", "x", load("roots.pem")[:200]):
             self.assertEqual(post(agent, {**body, "trust_roots": roots})[0], 400)
+
+    def test_a_service_that_does_not_answer(self):
+        """Who lacks nothing does not wait for it, who lacks something for a bounded time, and then not again."""
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            agent = self.run_agent("--allow-emulated-roots", settings={"collateral": {"pcs_url": url, "kds_url": url}})
+            lacks, lacks_not = {"collaterals": load("tdx-vtpm.json")}, {"collaterals": load("gcp-snp.json")}
+            took = []
+
+            def ask():
+                begun = time.monotonic()
+                status, _, answer = post(agent, lacks)
+                took.append((time.monotonic() - begun, status, answer))
+            threads = [threading.Thread(target=ask) for _ in range(12)]
+            for t in threads:
+                t.start()
+            time.sleep(0.5)
+            for _ in range(10):
+                begun = time.monotonic()
+                self.assertEqual(post(agent, lacks_not)[0], 200)
+                self.assertEqual(agent.get("/healthz")["status"], "ok")
+                self.assertLess(time.monotonic() - begun, 1)
+            self.assertEqual(took, [])
+            for t in threads:
+                t.join(30)
+            for seconds, status, answer in took:
+                self.assertLess(seconds, 20)
+                self.assertEqual((status, answer["success"]), (200, False))
+                self.assertTrue([w for w in answer["warnings"] if w.startswith("missing: Intel's collateral: ")])
+            begun = time.monotonic()
+            self.assertFalse(post(agent, lacks)[2]["success"])
+            self.assertLess(time.monotonic() - begun, 1)
+            metrics = agent.request("internal", "GET", "/metrics")[2].decode()
+            asked = int(metrics.split("\ncvm_agent_collateral_requests_total ")[1].split()[0])
+            self.assertLessEqual(asked, 4)  # one request for all, and none while the service is left alone
+            threads = [threading.Thread(target=ask)]
+            threads[0].start()
+            begun = time.monotonic()
+            self.assertEqual(agent.stop()[0], 0)
+            self.assertLess(time.monotonic() - begun, 3)
+            threads[0].join(10)
+
+    def test_settings(self):
+        for collateral in ({"offlin": True}, {"offline": 1}, {"pcs_url": "ftp://x"}, {"kds_url": "http://" + "x" * 300}, []):
+            with self.assertRaisesRegex(RuntimeError, "agent.json: .*collateral"):
+                self.run_agent(settings={"collateral": collateral})
 
     def test_load(self):
         agent = self.run_agent()
