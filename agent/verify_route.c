@@ -76,11 +76,15 @@ static int hold_given(struct verifier *v, const char *roots, struct verify_held 
 static int judge(struct verify_job *j, struct err *err)
 {
     AUTO(appraisal_done) struct appraisal appraisal = { NULL, NULL };
-    const struct verify_material material = supply_material(&j->supply);
+    struct verify_material material = supply_material(&j->supply);
     struct verify_options *o = &j->body.request.verify;
     o->trust = j->given.object ? j->given.object : &j->verifier->trust;
     o->cache = j->verifier->cache;
-    o->material = j->supplied ? &material : NULL;
+    if (j->body.crl) { /* the request's own has no name to be cached by */
+        material.snp_crl = j->body.crl;
+        material.id = NULL;
+    }
+    o->material = j->supplied || j->body.crl ? &material : NULL;
     if (appraise(&j->body.request, &appraisal, err) < 0)
         return -1;
     AUTO(json_drop) json_t *answer = appraisal_json(&appraisal);
