@@ -129,7 +129,7 @@ static void start_priv(struct agent *a)
         return;
     }
     if (rc < 0)
-        rc = process_start_priv(&pid, &a->priv.fd, &err);
+        rc = process_start_priv(NULL, &pid, &a->priv.fd, &err);
     if (rc == 0)
         rc = priv_call(&a->priv, PRIV_PING, bytes_of(NULL, 0), PRIV_DEADLINE_MS, &reply, &err);
     if (rc < 0)

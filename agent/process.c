@@ -98,9 +98,9 @@ static int priv_path(char *out, size_t size, struct err *err)
     return 0;
 }
 
-__attribute__((noreturn)) static void become_priv(const char *path, int fd)
+__attribute__((noreturn)) static void become_priv(const char *path, const char *engine_dir, int fd)
 {
-    const char *argv[] = { path, "--child", NULL };
+    const char *argv[] = { path, "--child", engine_dir ? "--engine-dir" : NULL, engine_dir, NULL };
     const char *env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
     sigset_t none;
     sigemptyset(&none);
@@ -114,7 +114,7 @@ __attribute__((noreturn)) static void become_priv(const char *path, int fd)
     _exit(127);
 }
 
-int process_start_priv(pid_t *pid, int *fd, struct err *err)
+int process_start_priv(const char *engine_dir, pid_t *pid, int *fd, struct err *err)
 {
     char path[PATH_MAX];
     int pair[2];
@@ -124,7 +124,7 @@ int process_start_priv(pid_t *pid, int *fd, struct err *err)
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot make a socket pair: %s", strerror(errno));
     pid_t child = fork();
     if (child == 0)
-        become_priv(path, pair[1]);
+        become_priv(path, engine_dir, pair[1]);
     close(pair[1]);
     if (child < 0) {
         close(pair[0]);

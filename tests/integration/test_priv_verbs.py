@@ -1,0 +1,222 @@
+"""The verbs of cvm-agent-priv with real nft and real podman: usage: test_priv_verbs.py BIN_DIR"""
+import http.client
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import private_machine  # noqa: E402
+
+private_machine.enter("nft", "podman", "iptables", "runc")
+
+import images  # noqa: E402
+from priv_process import (CONNECT, ENGINE, FAILED, FIREWALL, LIVEPATCH, MAINTENANCE, MALFORMED, OK, REFUSED, START,  # noqa: E402
+                          STOP, Priv, sealed)
+
+PRIV = os.path.join(sys.argv.pop(1), "cvm-agent-priv")
+DIRECTORY = "/run/cvm-agent/workload/engine"
+
+
+def run(*command, **more):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **more).stdout
+
+
+def ports(*records):
+    return b"".join(struct.pack("<BBHHH", protocol, 0, first, last, 0) for protocol, first, last in records)
+
+
+class Firewall(unittest.TestCase):
+    """Seen from a second network namespace behind a veth pair."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.outside = subprocess.Popen(["unshare", "--net", "sleep", "1000"])
+        time.sleep(0.3)
+        peer = str(cls.outside.pid)
+        run("ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1", "netns", peer)
+        run("ip", "addr", "add", "192.0.2.1/24", "dev", "veth0")
+        run("ip", "link", "set", "veth0", "up")
+        inside = ["nsenter", "-t", peer, "-n", "ip"]
+        run(*inside, "addr", "add", "192.0.2.2/24", "dev", "veth1")
+        run(*inside, "link", "set", "veth1", "up")
+        cls.priv = Priv(PRIV)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.priv.__exit__()
+        cls.outside.kill()
+        cls.outside.wait()
+
+    def setUp(self):
+        subprocess.run(["nft", "delete", "table", "inet", "cvm_agent"], capture_output=True)
+
+    def reaches(self, port):
+        ask = f"import socket; print(socket.create_connection(('192.0.2.1', {port}), 1).recv(5))"
+        done = subprocess.run(["nsenter", "-t", str(self.outside.pid), "-n", sys.executable, "-c", ask],
+                              capture_output=True, timeout=10)
+        return b"hello" in done.stdout
+
+    def listen(self, port):
+        server = socket.create_server(("0.0.0.0", port))
+        self.addCleanup(server.close)
+
+        def serve():
+            while True:
+                try:
+                    peer, _ = server.accept()
+                except OSError:
+                    return
+                peer.sendall(b"hello")
+                peer.close()
+        threading.Thread(target=serve, daemon=True).start()
+
+    def test_only_what_was_asked_for(self):
+        self.listen(8000)
+        self.listen(8443)
+        self.listen(7999)
+        self.assertTrue(self.reaches(8443))
+        reply = self.priv.ask(FIREWALL, payload=ports((6, 8000, 8000), (17, 5000, 5010)))
+        self.assertEqual(reply.status, OK, reply.text)
+        self.assertTrue(self.reaches(8000))
+        self.assertFalse(self.reaches(8443))
+        self.assertFalse(self.reaches(7999))
+        with socket.create_connection(("127.0.0.1", 7999), 2) as local:
+            self.assertEqual(local.recv(5), b"hello")
+        self.assertEqual(self.priv.ask(FIREWALL, payload=ports((6, 8400, 8500))).status, OK)
+        self.assertFalse(self.reaches(8000))
+        self.assertTrue(self.reaches(8443))
+        self.assertEqual(self.priv.ask(FIREWALL).status, OK)
+        self.assertFalse(self.reaches(8443))
+
+    def test_many_ports_in_one_transaction(self):
+        many = [(6 if i % 2 else 17, 1000 + 3 * i, 1001 + 3 * i) for i in range(500)]
+        reply = self.priv.ask(FIREWALL, payload=ports(*many))
+        self.assertEqual(reply.status, OK, reply.text)
+        listed = json.loads(run("nft", "-j", "list", "table", "inet", "cvm_agent"))["nftables"]
+        self.assertEqual(sum("rule" in one for one in listed), 2 * 500 + 9)
+
+    def test_other_tables_are_left_alone(self):
+        run("nft", "add table ip theirs; add chain ip theirs x; add rule ip theirs x tcp dport 1 accept")
+        before = run("nft", "list", "table", "ip", "theirs")
+        self.assertEqual(self.priv.ask(FIREWALL, payload=ports((6, 1, 65535))).status, OK)
+        self.assertEqual(run("nft", "list", "table", "ip", "theirs"), before)
+        self.assertEqual(run("nft", "list", "tables").count("cvm_agent"), 1)
+
+    def test_malformed_records_change_nothing(self):
+        self.assertEqual(self.priv.ask(FIREWALL, payload=ports((6, 77, 78))).status, OK)
+        before = run("nft", "-j", "list", "table", "inet", "cvm_agent")
+        good = ports((6, 80, 80))
+        for bad in [good[:-1], good + b"\0", ports((1, 80, 80)), ports((6, 0, 80)), ports((6, 81, 80)),
+                    b"\x06\x01\x50\0\x50\0\0\0", b"\x06\0\x50\0\x50\0\x01\0", good * 501]:
+            self.assertEqual(self.priv.ask(FIREWALL, payload=bad).status, MALFORMED, bad)
+        self.assertEqual(run("nft", "-j", "list", "table", "inet", "cvm_agent"), before)
+
+
+class Livepatch(unittest.TestCase):
+    def test_a_kernel_that_takes_anything(self):
+        with Priv(PRIV) as priv:
+            reply = priv.ask(LIVEPATCH)
+            self.assertEqual(reply.status, REFUSED)
+            self.assertIn("signatures", reply.text)
+            self.assertEqual(priv.ask(LIVEPATCH, 1, fd=sealed(b"\x7fELF")).status, REFUSED)
+            for fd in [None, sealed(b"\x7fELF", 0), sealed(b"", 15), os.open("/etc/passwd", os.O_RDONLY)]:
+                self.assertEqual(priv.ask(LIVEPATCH, 1, fd=fd).status, MALFORMED)
+            self.assertEqual(priv.ask(LIVEPATCH, 2).status, MALFORMED)
+
+
+class Engine(unittest.TestCase):
+    def connect(self, priv):
+        reply = priv.ask(ENGINE, CONNECT)
+        self.assertEqual(reply.status, OK, reply.text)
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(fileno=reply.fds[0])
+        connection.sock.settimeout(60)
+        return connection
+
+    def api(self, priv, method, path, body=None):
+        connection = self.connect(priv)
+        connection.request(method, "/v4.0.0/libpod" + path, json.dumps(body) if body else None,
+                           {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, data
+
+    def test_life(self):
+        with Priv(PRIV) as priv:
+            reply = priv.ask(ENGINE, CONNECT)
+            self.assertEqual((reply.status, reply.fds), (FAILED, []))
+            priv.start_engine()
+            self.assertEqual(oct(os.stat(DIRECTORY).st_mode & 0o777), "0o700")
+            status, data = self.api(priv, "GET", "/info")
+            self.assertEqual(status, 200)
+            store = json.loads(data)["store"]
+            self.assertEqual(store["graphRoot"], DIRECTORY + "/storage")
+            with images.archive("localhost/quiet:1", ["/bin/busybox", "sleep", "1000"]) as path:
+                run("curl", "-sf", "--unix-socket", DIRECTORY + "/engine.sock", "-H", "Content-Type: application/x-tar",
+                    "--data-binary", "@" + path, "http://d/v4.0.0/libpod/images/load")
+            trap = 'trap "echo got > /tmp/got; exit 3" USR2; while :; do /bin/busybox sleep 0.1; done'
+            status, data = self.api(priv, "POST", "/containers/create", {
+                "name": "trap", "image": "localhost/quiet:1", "command": ["/bin/busybox", "sh", "-c", trap],
+                "netns": {"nsmode": "none"}})
+            self.assertEqual(status, 201, data)
+            container = json.loads(data)["Id"]
+            status, data = self.api(priv, "POST", "/containers/trap/start")
+            self.assertEqual(status, 204, data)
+            time.sleep(0.5)
+            # another engine process: the container stays
+            priv.start_engine()
+            state = json.loads(self.api(priv, "GET", "/containers/trap/json")[1])["State"]
+            self.assertTrue(state["Running"])
+            reply = priv.ask(MAINTENANCE, payload=bytes.fromhex(container) + struct.pack("<H", 12))
+            self.assertEqual(reply.status, OK, reply.text)
+            for _ in range(100):
+                state = json.loads(self.api(priv, "GET", "/containers/trap/json")[1])["State"]
+                if not state["Running"]:
+                    break
+                time.sleep(0.05)
+            self.assertEqual(state["ExitCode"], 3)
+            for payload in [b"", bytes(32), bytes(32) + b"\0\0", bytes(32) + b"\x09\0", bytes(32) + b"\xff\xff"]:
+                self.assertEqual(priv.ask(MAINTENANCE, payload=payload).status, MALFORMED)
+            self.assertEqual(priv.ask(MAINTENANCE, payload=bytes(32) + b"\x0c\0").status, FAILED)
+            self.assertEqual(priv.ask(ENGINE, STOP).status, OK)
+            self.assertEqual(priv.ask(ENGINE, CONNECT).status, FAILED)
+
+    def test_malformed(self):
+        with Priv(PRIV) as priv:
+            policy = b"{}"
+            for payload, fd in [(b"", sealed(policy)), (b"\1", sealed(policy)), (b"\3\0", sealed(policy)),
+                                (b"\1\1", sealed(policy)), (b"\1\0", None), (b"\1\0", sealed(policy, 0)),
+                                (b"\1\0", sealed(b"x" * ((256 << 10) + 1)))]:
+                self.assertEqual(priv.ask(ENGINE, START, payload, fd).status, MALFORMED)
+            self.assertEqual(priv.ask(ENGINE, 3).status, MALFORMED)
+
+    def test_a_folder_that_is_not_ours(self):
+        os.makedirs("/run/elsewhere/workload")
+        os.symlink("/etc", "/run/elsewhere/workload/engine")
+        with Priv(PRIV, "/run/elsewhere/workload/engine") as priv:
+            reply = priv.ask(ENGINE, START, b"\1\0", sealed(b"{}"))
+            self.assertEqual(reply.status, FAILED)
+            self.assertIn("not a folder of ours", reply.text)
+
+    def test_ends_with_its_parent(self):
+        with Priv(PRIV, "/run/third/engine") as priv:
+            priv.start_engine()
+            found = subprocess.run(["pgrep", "-f", "podman.*/run/third/engine/engine.sock"], capture_output=True)
+            self.assertEqual(found.returncode, 0)
+        for _ in range(100):
+            if subprocess.run(["pgrep", "-f", "podman.*/run/third/engine/engine.sock"],
+                              capture_output=True).returncode != 0:
+                return
+            time.sleep(0.05)
+        self.fail("podman outlives cvm-agent-priv")
+
+
+if __name__ == "__main__":
+    unittest.main(warnings="ignore")
