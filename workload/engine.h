@@ -106,10 +106,12 @@ struct engine_state {
 MUST_USE int engine_inspect(const struct engine *e, const char *name, struct engine_state *out,
                             struct err *err);
 
-/** Runs the container's health check once and returns what it says now. Nobody else runs it.
+/** Runs the container's health check once and returns what it says now. Nobody else runs it: the engine has
+ * no timers of its own here.
+ *  @param deadline_ms  how long the check may take
  *  @return 0, or -1: ERR_NOT_FOUND (none, or no such container), ERR_BUSY (not running), ERR_UNAVAILABLE */
-MUST_USE int engine_check_health(const struct engine *e, const char *name, enum engine_health *out,
-                                 struct err *err);
+MUST_USE int engine_check_health(const struct engine *e, const char *name, unsigned deadline_ms,
+                                 enum engine_health *out, struct err *err);
 
 #define ENGINE_LIST_MAX 1024
 
@@ -134,17 +136,5 @@ typedef bool engine_log_sink(void *arg, bool is_stderr, struct bytes text);
  *  @return 0, or -1: ERR_NOT_FOUND, ERR_INPUT (an option), ERR_UNAVAILABLE */
 MUST_USE int engine_logs(const struct engine *e, const char *name, const struct engine_log_options *options,
                          engine_log_sink *sink, void *arg, struct err *err);
-
-struct engine_event {
-    char container[ENGINE_NAME_MAX + 1]; /* name */
-    char service[ENGINE_NAME_MAX + 1];
-    char action[32]; /* "start", "died", "health_status", "restart", ... */
-    int exit_code;   /* of "died", else 0 */
-};
-
-/** Waits for events of project's containers until the sink says stop (false) or e->cancel is set. */
-MUST_USE int engine_events(const struct engine *e, const char *project,
-                           bool (*sink)(void *arg, const struct engine_event *event), void *arg,
-                           struct err *err);
 
 #endif

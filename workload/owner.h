@@ -12,8 +12,8 @@ struct owner {
     uint32_t uid, gid; /* host ids of the container's root: the first of the ranges */
 };
 
-/** @param etc  folder with passwd, subuid and subgid: "/etc"
- *  @return 0, or -1 with ERR_NOT_FOUND: no such user, or no range of OWNER_IDS, with the remedy; ERR_INPUT: a
+/** @param etc  folder with subuid and subgid: "/etc"
+ *  @return 0, or -1 with ERR_NOT_FOUND: the user has no range of OWNER_IDS, with the remedy; ERR_INPUT: a
  *  range that holds the host's root or no number */
 MUST_USE int owner_find(const char *etc, const char *name, struct owner *out, struct err *err);
 

@@ -6,7 +6,9 @@
 #define CVM_WORKLOAD_RUNNER_H
 
 #include "workload/engine.h"
+#include "workload/image_tar.h"
 #include "workload/owner.h"
+#include "workload/tree.h"
 
 struct compose;
 struct compose_service;
@@ -19,11 +21,13 @@ struct runner_image {
 
 struct runner {
     struct engine engine;
-    const char *project;    /* label and prefix of names: "workload" */
-    const char *tree;       /* absolute path of the private copy: binds, secrets and configs come from here */
-    const char *socket_dir; /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
+    const char *project; /* label and prefix of names: "workload" */
+    const char *tree;    /* absolute path of the private copy: binds, secrets and configs come from here */
+    const struct workload_tree *listing; /* of the files that are at tree when containers start */
+    const char *socket_dir;    /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
     const struct owner *owner; /* NULL: no user namespace (only where the kernel or a test has none) */
     unsigned health_ms;        /* how long a service may take to become healthy, or to complete; 0: 60 s */
+    unsigned settle_ms; /* how long a service without a health check must have run at the end; 0: not */
     bool (*wants_socket)(void *ctx, const struct compose_service *s); /* NULL: x-cvm-agent alone decides */
     void *ctx;
 };
@@ -38,7 +42,7 @@ struct runner_report {
 };
 
 /** What runner_apply() would do; calls each() and counts, changes nothing. */
-MUST_USE int runner_plan(const struct runner *r, const struct compose *c, const struct runner_image *images,
+MUST_USE int runner_plan(const struct runner *r, struct compose *c, const struct runner_image *images,
                          size_t n, struct runner_report *report, struct err *err);
 
 /** Brings the engine to the state that c describes and waits: conditions of depends_on before a dependant
@@ -47,26 +51,25 @@ MUST_USE int runner_plan(const struct runner *r, const struct compose *c, const 
  *  @param images  one for each service of c
  *  @return 0, or -1: ERR_INPUT (a service without image, engine refuses the settings), ERR_UNAVAILABLE (a
  *  service does not become healthy, exits, the engine fails), naming the service */
-MUST_USE int runner_apply(const struct runner *r, const struct compose *c, const struct runner_image *images,
+MUST_USE int runner_apply(const struct runner *r, struct compose *c, const struct runner_image *images,
                           size_t n, struct runner_report *report, struct err *err);
 
 /** Stops and removes all containers of the project, dependants first where c (may be NULL) says so. Volumes
  * stay. */
 MUST_USE int runner_stop(const struct runner *r, const struct compose *c, struct err *err);
 
-/** A .tar of the private copy, as workload/image_tar.h has read it. */
+/** A .tar of the private copy. */
 struct runner_tar {
-    const char *path;         /* absolute */
-    const char *id;           /* image id, hex */
-    const char *const *names; /* full names (repository tags) in it, n_names of them */
-    size_t n_names;
+    const char *path; /* absolute */
+    const struct image_tar *index;
 };
 
 /** Credentials for a registry host ("registry.example.com:5000"); false: none. */
 typedef bool runner_auth_fn(void *ctx, const char *host, struct engine_auth *out);
 
-/** Gets the image of every service into the engine: from the .tar that has its name, else pulled. The id of a
- * loaded image must be the one that was read from the .tar.
+/** Gets the image of every service into the engine: from the .tar that has its name, else pulled, also if the
+ * engine has one of that name (a tag may have moved). The id of a loaded image must be the one that was read
+ * from the .tar.
  *  @param out  one for each service, in the file's order; service points into c
  *  @return 0, or -1 naming the service: ERR_DENIED (signature policy), ERR_NOT_FOUND, ERR_UNAVAILABLE */
 MUST_USE int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,
@@ -75,6 +78,10 @@ MUST_USE int runner_images(const struct runner *r, const struct compose *c, cons
 
 /** Watches the project's containers: runs health checks when they are due and tells what changed. */
 struct runner_watch;
+
+/** Name of a service's container. */
+void runner_container_name(const struct runner *r, const struct compose_service *s,
+                           char out[static ENGINE_NAME_MAX + 1]);
 
 struct runner_status {
     const char *service;
@@ -87,6 +94,7 @@ struct runner_status {
 MUST_USE int runner_watch_start(const struct runner *r, const struct compose *c,
                                 void (*changed)(void *arg, const struct runner_status *s), void *arg,
                                 struct runner_watch **out, struct err *err);
+/** Joins the thread, within a second or so; NULL is fine. */
 void runner_watch_stop(struct runner_watch *w);
 
 #endif

@@ -18,8 +18,8 @@ typedef int signature_key_reader(void *ctx, const char *path, struct buf *out, s
 
 struct signature_policy {
     struct buf json;      /* for the engine */
-    bool accepts_archive; /* .tar images pass: verification is off, or there is a docker-archive scope that
-                             does not reject */
+    bool accepts_archive; /* .tar images may pass: verification is off, or the scope "" of docker-archive or
+                             oci-archive does not reject */
     bool verifies;        /* an image in a registry needs a signature, or is refused, by default */
 };
 

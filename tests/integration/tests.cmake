@@ -98,3 +98,9 @@ if(CVM_EMULATOR)
     cvm_script_test(test_identity /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_identity.py
         ${CMAKE_BINARY_DIR}/bin/cvm-agent)
 endif()
+cvm_script_test(test_priv_verbs /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_priv_verbs.py
+    ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(test_priv_verbs PROPERTIES SKIP_RETURN_CODE 77)
+add_executable(engine_tool integration/engine_tool.c)
+target_link_libraries(engine_tool PRIVATE agent cvm_flags)
+set_target_properties(engine_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)

@@ -1,0 +1,62 @@
+/** workload/engine_call.h: one request to the engine and its answer. Internal to workload/. */
+#ifndef CVM_WORKLOAD_ENGINE_CALL_H
+#define CVM_WORKLOAD_ENGINE_CALL_H
+
+#include "base/json.h"
+#include "workload/engine.h"
+
+#define ENGINE_PATH_MAX   2048
+#define ENGINE_ANSWER_MAX (8u << 20)
+#define ENGINE_QUICK_MS   30000u
+#define ENGINE_SLOW_MS    (30u * 60 * 1000) /* images come and go by gigabytes */
+#define ENGINE_STREAM_MS  (24u * 3600 * 1000)
+
+/** A path with its query, built piece by piece. */
+struct engine_path {
+    char text[ENGINE_PATH_MAX];
+    size_t n;
+    bool cut;
+};
+
+/** Appends text as it is, then value percent-encoded (NULL: nothing). */
+void engine_path_add(struct engine_path *p, const char *text, const char *value);
+
+/** A path that begins with text and an encoded value. */
+struct engine_path engine_path_of(const char *text, const char *value);
+
+struct engine_call {
+    const char *method;
+    const struct engine_path *path;
+    struct bytes body;  /* JSON, unless source is set */
+    const char *header; /* one more, or NULL */
+    unsigned deadline_ms;
+    /* as in struct engine_request */
+    ssize_t (*source)(void *arg, void *out, size_t n);
+    uint64_t source_size;
+    bool (*sink)(void *arg, struct bytes data);
+    void *arg;
+};
+
+/** Makes the call.
+ *  @param out  the body of a 2xx answer; buf_done() is due on success. NULL: not wanted
+ *  @return the status (2xx, 304), or -1: what the engine says as the cause, ERR_NOT_FOUND (404), ERR_BUSY
+ * (409), ERR_INPUT (400), ERR_DENIED (401, 403, signature policy), ERR_UNAVAILABLE (all else) */
+MUST_USE int engine_do(const struct engine *e, const struct engine_call *call, struct buf *out,
+                       struct err *err);
+
+/** As engine_do() for an answer in JSON; *out is a new reference. */
+MUST_USE int engine_json(const struct engine *e, const struct engine_call *call, json_t **out,
+                         struct err *err);
+
+/** Sets *err to what the engine said: control characters out, cut, and the kind that its words mean.
+ *  @return -1 */
+int engine_said(const char *what, unsigned status, const char *text, struct err *err);
+
+/** Member of a JSON object as text, "" if it is absent or of another type. */
+const char *engine_text(const json_t *object, const char *key);
+
+/** Copies an image or container id without "sha256:".
+ *  @return 0, or -1 with ERR_INPUT: not 64 lower-case hex digits */
+MUST_USE int engine_id(const char *text, char out[static ENGINE_ID_SIZE], struct err *err);
+
+#endif

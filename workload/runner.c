@@ -1,0 +1,424 @@
+#include "workload/runner.h"
+
+#include "base/auto.h"
+#include "workload/compose.h"
+#include "workload/spec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HEALTH_MS    60000
+#define STOP_SECONDS 10 /* the Compose Specification's stop_grace_period */
+#define POLL_MS      50
+#define CHECK_MS     500 /* between health checks while somebody waits */
+#define CHECK_MAX_MS 30000
+#define STOP_MAX_S   300
+
+struct item {
+    const struct compose_service *s;
+    const char *image;
+    json_t *spec;
+    char config[ENGINE_ID_SIZE];
+    char name[SPEC_NAME_SIZE];
+    const struct engine_state *now; /* NULL: there is none */
+    enum runner_change change;
+};
+
+struct plan {
+    const struct runner *r;
+    struct compose *c;
+    struct item *items; /* one for each service, in the file's order */
+    struct engine_state *found;
+    size_t found_count;
+    bool *wanted; /* of found: stays or is replaced */
+};
+
+static void plan_done(struct plan *p)
+{
+    for (size_t i = 0; p->items && i < p->c->service_count; i++)
+        json_decref(p->items[i].spec);
+    free(p->items);
+    free(p->found);
+    free(p->wanted);
+}
+
+void runner_container_name(const struct runner *r, const struct compose_service *s,
+                           char out[static ENGINE_NAME_MAX + 1])
+{
+    spec_container_name(r->project, s, out);
+}
+
+static const char *image_of(const struct runner_image *images, size_t n, const char *service)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(images[i].service, service))
+            return images[i].id;
+    }
+    return NULL;
+}
+
+/* Of several containers of one service the first by name counts; the others are left over from a crash. */
+static const struct engine_state *find_running(struct plan *p, const char *service)
+{
+    for (size_t i = 0; i < p->found_count; i++) {
+        if (!strcmp(p->found[i].service, service)) {
+            p->wanted[i] = true;
+            return &p->found[i];
+        }
+    }
+    return NULL;
+}
+
+static int plan_item(struct plan *p, struct item *it, const struct runner_image *images, size_t n,
+                     struct err *err)
+{
+    it->image = image_of(images, n, it->s->name);
+    if (!it->image)
+        return err_set(err, ERR_INPUT, 0, "service %.100s has no image", it->s->name);
+    spec_container_name(p->r->project, it->s, it->name);
+    if (spec_container(p->r, p->c, it->s, it->image, &it->spec, it->config, err) < 0)
+        return -1;
+    it->now = find_running(p, it->s->name);
+    bool same = it->now && !strcmp(it->now->config, it->config) && !strcmp(it->now->image, it->image);
+    it->change = same ? RUNNER_KEPT : it->now ? RUNNER_REPLACED : RUNNER_CREATED;
+    return 0;
+}
+
+static struct item *item_of(const struct plan *p, const char *service)
+{
+    for (size_t i = 0; i < p->c->service_count; i++) {
+        if (!strcmp(p->items[i].s->name, service))
+            return &p->items[i];
+    }
+    return NULL;
+}
+
+/* Whoever lives in another's network namespace, or asks for it, follows it. */
+static bool follows_a_replaced_one(const struct plan *p, const struct compose_service *s)
+{
+    const char *mode = s->network_mode.text;
+    const struct item *other = mode && !strncmp(mode, "service:", 8) ? item_of(p, mode + 8) : NULL;
+    if (other && other->change != RUNNER_KEPT)
+        return true;
+    for (size_t i = 0; i < s->depends_count; i++) {
+        other = s->depends[i].restart ? item_of(p, s->depends[i].service) : NULL;
+        if (other && other->change != RUNNER_KEPT)
+            return true;
+    }
+    return false;
+}
+
+static int plan_make(const struct runner *r, struct compose *c, const struct runner_image *images, size_t n,
+                     struct plan *p, struct err *err)
+{
+    *p = (struct plan){ .r = r, .c = c };
+    if (engine_list(&r->engine, r->project, &p->found, &p->found_count, err) < 0)
+        return -1;
+    p->items = calloc(c->service_count + 1, sizeof(*p->items));
+    p->wanted = calloc(p->found_count + 1, sizeof(*p->wanted));
+    if (!p->items || !p->wanted)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for %zu services", c->service_count);
+    for (size_t i = 0; i < c->service_count; i++) {
+        p->items[i].s = &c->services[i];
+        if (plan_item(p, &p->items[i], images, n, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < c->service_count; i++) {
+        struct item *it = &p->items[c->order[i]]; /* dependencies come first, so one pass is enough */
+        if (it->change == RUNNER_KEPT && follows_a_replaced_one(p, it->s))
+            it->change = RUNNER_REPLACED;
+    }
+    return 0;
+}
+
+static void tell(struct runner_report *report, const char *service, enum runner_change change)
+{
+    if (!report)
+        return;
+    size_t *const counts[] = { &report->kept, &report->created, &report->replaced, &report->removed };
+    (*counts[change])++;
+    if (report->each)
+        report->each(report->arg, service, change);
+}
+
+static void tell_all(const struct plan *p, struct runner_report *report)
+{
+    for (size_t i = 0; i < p->c->service_count; i++)
+        tell(report, p->items[i].s->name, p->items[i].change);
+    for (size_t i = 0; i < p->found_count; i++) {
+        if (!p->wanted[i])
+            tell(report, p->found[i].service, RUNNER_REMOVED);
+    }
+}
+
+int runner_plan(const struct runner *r, struct compose *c, const struct runner_image *images, size_t n,
+                struct runner_report *report, struct err *err)
+{
+    AUTO(plan_done) struct plan p;
+    if (plan_make(r, c, images, n, &p, err) < 0)
+        return err_while(err, "plan the containers");
+    tell_all(&p, report);
+    return 0;
+}
+
+static unsigned grace_of(const struct compose_service *s)
+{
+    if (!s || s->stop_grace_ns == COMPOSE_UNSET)
+        return STOP_SECONDS;
+    int64_t seconds = (s->stop_grace_ns + 999999999) / 1000000000;
+    return (unsigned)(seconds < STOP_MAX_S ? seconds : STOP_MAX_S);
+}
+
+static int take_away(const struct runner *r, const struct engine_state *old, const struct compose_service *s,
+                     struct err *err)
+{
+    if (old->running && engine_stop(&r->engine, old->id, grace_of(s), err) < 0)
+        return -1;
+    return engine_remove(&r->engine, old->id, err);
+}
+
+/* What goes, goes before anything comes: names, ports and addresses are free then. Dependants first. */
+static int remove_old(const struct plan *p, struct err *err)
+{
+    for (size_t i = 0; i < p->found_count; i++) {
+        if (!p->wanted[i] && take_away(p->r, &p->found[i], NULL, err) < 0)
+            return -1;
+    }
+    for (size_t i = p->c->service_count; i > 0; i--) {
+        const struct item *it = &p->items[p->c->order[i - 1]];
+        if (it->now && it->change == RUNNER_REPLACED && take_away(p->r, it->now, it->s, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int post(const struct engine *e, const char *name, json_t *body,
+                int (*create)(const struct engine *, const char *, struct bytes, struct err *),
+                struct err *err)
+{
+    AUTO(free_str) char *text = json_dumps(body, JSON_COMPACT);
+    if (!text)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for %.100s", name);
+    return create(e, name, bytes_str(text), err);
+}
+
+static int make_networks_and_volumes(const struct plan *p, struct err *err)
+{
+    char name[SPEC_NAME_SIZE];
+    const struct engine *e = &p->r->engine;
+    for (size_t i = 0; i < p->c->network_count; i++) {
+        const struct compose_network *n = &p->c->networks[i];
+        AUTO(json_drop) json_t *body = NULL;
+        spec_scoped_name(p->r->project, n->given, n->name, name);
+        if (spec_network(p->r->project, n, &body, err) < 0
+            || post(e, name, body, engine_network_create, err) < 0)
+            return err_while(err, "networks");
+    }
+    for (size_t i = 0; i < p->c->volume_count; i++) {
+        const struct compose_volume *v = &p->c->volumes[i];
+        AUTO(json_drop) json_t *body = NULL;
+        spec_scoped_name(p->r->project, v->given, v->name, name);
+        if (spec_volume(p->r->project, v, &body, err) < 0
+            || post(e, name, body, engine_volume_create, err) < 0)
+            return err_while(err, "volumes");
+    }
+    return 0;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int pause_ms(const struct runner *r, unsigned ms, struct err *err)
+{
+    const struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
+    nanosleep(&t, NULL);
+    if (r->engine.cancel && atomic_load(r->engine.cancel))
+        return err_set(err, ERR_UNAVAILABLE, 0, "stopping");
+    return 0;
+}
+
+static int failed(const struct item *it, const struct engine_state *state, struct err *err)
+{
+    return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s ended with status %d%s; see its log", it->s->name,
+                   state->exit_code, state->oom_killed ? " (out of memory)" : "");
+}
+
+/* While somebody waits a check is made every half second, however long the interval; only a check that
+ * passes, or the deadline, ends it: failures during a start are no verdict. */
+static int wait_healthy(const struct runner *r, const struct item *it, int64_t until, struct err *err)
+{
+    for (;;) {
+        struct engine_state state;
+        enum engine_health health = ENGINE_HEALTH_STARTING;
+        if (engine_inspect(&r->engine, it->name, &state, err) < 0)
+            return -1;
+        if (state.health == ENGINE_HEALTH_NONE)
+            return err_set(err, ERR_INPUT, 0, "service %.100s has no health check to wait for", it->s->name);
+        if (state.health == ENGINE_HEALTHY)
+            return 0;
+        if (!state.running && !strcmp(state.status, "exited") && it->s->restart == COMPOSE_RESTART_NO)
+            return failed(it, &state, err);
+        if (state.running
+            && engine_check_health(&r->engine, it->name, CHECK_MAX_MS, &health, &(struct err){ 0 }) == 0
+            && health == ENGINE_HEALTHY)
+            return 0;
+        if (now_ms() >= until)
+            return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s did not become healthy; see its log",
+                           it->s->name);
+        if (pause_ms(r, CHECK_MS, err) < 0)
+            return -1;
+    }
+}
+
+static int wait_completed(const struct runner *r, const struct item *it, int64_t until, struct err *err)
+{
+    for (;;) {
+        struct engine_state state;
+        if (engine_inspect(&r->engine, it->name, &state, err) < 0)
+            return -1;
+        if (!state.running && !strcmp(state.status, "exited"))
+            return state.exit_code == 0 ? 0 : failed(it, &state, err);
+        if (now_ms() >= until)
+            return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s did not complete in time; see its log",
+                           it->s->name);
+        if (pause_ms(r, POLL_MS, err) < 0)
+            return -1;
+    }
+}
+
+static int64_t deadline(const struct runner *r)
+{
+    return now_ms() + (r->health_ms ? r->health_ms : HEALTH_MS);
+}
+
+static int wait_dependencies(const struct plan *p, const struct item *it, struct err *err)
+{
+    for (size_t i = 0; i < it->s->depends_count; i++) {
+        const struct compose_depends *d = &it->s->depends[i];
+        const struct item *other = item_of(p, d->service);
+        int rc = 0;
+        if (other && d->condition == COMPOSE_HEALTHY)
+            rc = wait_healthy(p->r, other, deadline(p->r), err);
+        else if (other && d->condition == COMPOSE_COMPLETED)
+            rc = wait_completed(p->r, other, deadline(p->r), err);
+        if (rc < 0 && d->required)
+            return err_while(err, "depends_on");
+    }
+    return 0;
+}
+
+/* A kept container that has done its work is not run again; one that has failed is. */
+static bool wants_start(const struct item *it)
+{
+    if (it->change != RUNNER_KEPT)
+        return true;
+    bool done =
+        !strcmp(it->now->status, "exited") && it->now->exit_code == 0 && it->s->restart == COMPOSE_RESTART_NO;
+    return !it->now->running && !done;
+}
+
+static int bring_up(const struct plan *p, const struct item *it, struct err *err)
+{
+    char id[ENGINE_ID_SIZE];
+    AUTO(free_str) char *text = NULL;
+    if (!wants_start(it))
+        return 0;
+    if (wait_dependencies(p, it, err) < 0)
+        return -1;
+    if (it->change != RUNNER_KEPT) {
+        text = json_dumps(it->spec, JSON_COMPACT);
+        if (!text)
+            return err_set(err, ERR_IO, ENOMEM, "no memory for the settings of %.100s", it->s->name);
+        if (engine_create(&p->r->engine, bytes_str(text), id, err) < 0)
+            return -1;
+    }
+    return engine_start(&p->r->engine, it->name, err);
+}
+
+static int wait_running(const struct runner *r, const struct item *it, struct err *err)
+{
+    struct engine_state state;
+    if (engine_inspect(&r->engine, it->name, &state, err) < 0)
+        return -1;
+    if (state.health != ENGINE_HEALTH_NONE && it->change == RUNNER_KEPT)
+        return 0; /* the watch has its health; an update does not judge what it leaves alone */
+    if (state.health != ENGINE_HEALTH_NONE)
+        return wait_healthy(r, it, deadline(r), err);
+    if (state.running || (!strcmp(state.status, "exited") && state.exit_code == 0))
+        return 0;
+    return failed(it, &state, err);
+}
+
+static int wait_all(const struct plan *p, struct err *err)
+{
+    bool changed = false;
+    for (size_t i = 0; i < p->c->service_count; i++)
+        changed = changed || p->items[i].change != RUNNER_KEPT;
+    if (changed && p->r->settle_ms && pause_ms(p->r, p->r->settle_ms, err) < 0)
+        return -1;
+    for (size_t i = 0; i < p->c->service_count; i++) {
+        if (wait_running(p->r, &p->items[i], err) < 0)
+            return err_while(err, "wait for the services");
+    }
+    return 0;
+}
+
+/* The cause must say which service; the engine's own words may not. */
+static int name_service(const struct item *it, struct err *err)
+{
+    char cause[sizeof(err->cause)];
+    if (!err || strstr(err->cause, it->s->name))
+        return -1;
+    memcpy(cause, err->cause, sizeof(cause));
+    return err_set(err, err->kind, err->code, "service %.60s: %.240s", it->s->name, cause);
+}
+
+int runner_apply(const struct runner *r, struct compose *c, const struct runner_image *images, size_t n,
+                 struct runner_report *report, struct err *err)
+{
+    AUTO(plan_done) struct plan p;
+    if (plan_make(r, c, images, n, &p, err) < 0)
+        return err_while(err, "plan the containers");
+    if (remove_old(&p, err) < 0)
+        return err_while(err, "remove containers");
+    if (make_networks_and_volumes(&p, err) < 0)
+        return -1;
+    for (size_t i = 0; i < c->service_count; i++) {
+        const struct item *it = &p.items[c->order[i]];
+        if (bring_up(&p, it, err) < 0)
+            return name_service(it, err), err_while(err, "start the containers");
+    }
+    if (wait_all(&p, err) < 0)
+        return -1;
+    tell_all(&p, report);
+    return 0;
+}
+
+int runner_stop(const struct runner *r, const struct compose *c, struct err *err)
+{
+    AUTO(free_u8) uint8_t *storage = NULL;
+    struct engine_state *found;
+    size_t n;
+    if (engine_list(&r->engine, r->project, &found, &n, err) < 0)
+        return -1;
+    storage = (uint8_t *)found;
+    for (size_t i = c ? c->service_count : 0; i > 0; i--) {
+        const struct compose_service *s = &c->services[c->order[i - 1]];
+        for (size_t k = 0; k < n; k++) {
+            if (!strcmp(found[k].service, s->name) && take_away(r, &found[k], s, err) < 0)
+                return -1;
+        }
+    }
+    for (size_t k = 0; k < n; k++) {
+        bool known = c && compose_service(c, found[k].service);
+        if (!known && take_away(r, &found[k], NULL, err) < 0)
+            return -1;
+    }
+    return 0;
+}

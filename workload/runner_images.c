@@ -1,0 +1,91 @@
+/* Where the images come from: the .tar files of the private copy, else a registry. */
+#include "workload/runner.h"
+
+#include "base/auto.h"
+#include "base/enc.h"
+#include "workload/compose.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define REFERENCE_SIZE 512
+
+static const struct tar_image *find_tar(const struct runner_tar *tars, size_t n, const char *reference,
+                                        const struct runner_tar **tar)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct tar_image *image = image_tar_find(tars[i].index, reference);
+        *tar = &tars[i];
+        if (image)
+            return image;
+    }
+    return NULL;
+}
+
+/* The archive's own id was read from the private copy; the engine must have come to the same. */
+static int load(const struct runner *r, const struct runner_tar *tar, const struct tar_image *image,
+                char id[static ENGINE_ID_SIZE], struct err *err)
+{
+    char want[ENGINE_ID_SIZE];
+    hex_to(want, bytes_of(image->id, sizeof(image->id)));
+    if (engine_image_id(&r->engine, want, id, &(struct err){ 0 }) == 0)
+        return 0;
+    AUTO(close_fd) int fd = open(tar->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_set(err, ERR_IO, (uint32_t)errno, "cannot read %.200s: %s", tar->path, strerror(errno));
+    if (engine_image_load(&r->engine, fd, (uint64_t)st.st_size, err) < 0)
+        return -1;
+    if (engine_image_id(&r->engine, want, id, err) < 0)
+        return err_while(err, "the image that the archive says it has");
+    return 0;
+}
+
+static bool credentials(runner_auth_fn *auth, void *ctx, const char *reference, struct engine_auth *out)
+{
+    char host[256];
+    size_t n = strcspn(reference, "/");
+    if (!auth || n >= sizeof(host))
+        return false;
+    memcpy(host, reference, n);
+    host[n] = '\0';
+    return auth(ctx, host, out);
+}
+
+static int get(const struct runner *r, const struct compose_service *s, const struct runner_tar *tars,
+               size_t n_tars, runner_auth_fn *auth, void *auth_ctx, char id[static ENGINE_ID_SIZE],
+               struct err *err)
+{
+    char reference[REFERENCE_SIZE];
+    bool full;
+    if (!s->image.text)
+        return err_set(err, ERR_INPUT, 0, "no image: is written");
+    if (compose_image_reference(s->image.text, reference, sizeof(reference), &full, err) < 0)
+        return -1;
+    const struct runner_tar *tar = NULL;
+    const struct tar_image *image = find_tar(tars, n_tars, s->image.text, &tar);
+    if (image)
+        return load(r, tar, image, id, err);
+    if (s->pull_never)
+        return err_set(err, ERR_NOT_FOUND, 0, "pull_policy is never, and no .tar has %.200s", reference);
+    struct engine_auth login;
+    bool known = credentials(auth, auth_ctx, reference, &login);
+    return engine_image_pull(&r->engine, reference, known ? &login : NULL, id, err);
+}
+
+int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,
+                  size_t n_tars, runner_auth_fn *auth, void *auth_ctx, struct runner_image *out,
+                  struct err *err)
+{
+    for (size_t i = 0; i < c->service_count; i++) {
+        struct err why = { 0 };
+        out[i].service = c->services[i].name;
+        if (get(r, &c->services[i], tars, n_tars, auth, auth_ctx, out[i].id, &why) == 0)
+            continue;
+        return err_set(err, why.kind, why.code, "image of service %.60s: %.220s", out[i].service, why.cause);
+    }
+    return 0;
+}
