@@ -63,6 +63,14 @@ struct bytes policies_rtmr(const struct policies *p, unsigned i)
     return bytes_of(NULL, 0);
 }
 
+bool policies_check_crl(const struct policies *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (cocos_checks_crl(p->item[i].cocos))
+            return true;
+    return false;
+}
+
 /* "2 of 31 values do not hold: policy.vmpl: want 2, found 0; ..." */
 static void put_detail(struct buf *out, int compared, const json_t *failures)
 {

@@ -29,6 +29,9 @@ MUST_USE int policies_add(struct policies *p, const char *name, struct bytes tex
 /** What they pin of a TDX machine's RTMR (contract, section 3, "Anchor"); no bytes: nothing. */
 struct bytes policies_rtmr(const struct policies *p, unsigned i);
 
+/** True if one of them wants AMD's revocation list. */
+bool policies_check_crl(const struct policies *p);
+
 /** Applies all: one check "policy.NAME" each.
  *  @param facts  receives {"name","kind","ok","compared","failures":[{"field","expected","found"}...]} each
  *  @return 0, or -1 with ERR_IO */

@@ -76,7 +76,7 @@ static int load_trust(const struct arguments *args, const struct input *in, stru
     return 0;
 }
 
-static int load_material(const struct arguments *args, const struct document *document,
+static int load_material(const struct arguments *args, const struct document *document, bool revocation,
                          const struct verify_options *options, const struct verify_trust *trust,
                          struct material *out)
 {
@@ -85,6 +85,7 @@ static int load_material(const struct arguments *args, const struct document *do
                                               .fetch = !args->offline,
                                               .keep = args->fetch,
                                               .cache = true,
+                                              .revocation = revocation,
                                               .at = options->at,
                                               .trust = trust,
                                               .kds_url = args->kds,
@@ -112,7 +113,7 @@ static int judge(const struct arguments *args, const struct input *in, const str
         return rc;
     if (document_parse(bytes_of(in->document, in->document_n), &document, &err) < 0)
         return fail_err(status_of(&err), args->document, "cannot be judged", &err);
-    if ((rc = load_material(args, &document, &options, &trust, &material)))
+    if ((rc = load_material(args, &document, policies_check_crl(&policies), &options, &trust, &material)))
         return rc;
     options.trust = &trust;
     options.material = &material.view;

@@ -22,10 +22,11 @@ int material_read(const char *folder, const struct verify_trust *trust, struct m
 
 struct material_request {
     const char *folder; /* of `collateral preload`; NULL: none */
-    bool fetch; /* asks the vendors for what is due and neither in the folder nor in the user's cache */
-    bool keep;  /* with fetch: into the folder, AMD's revocation list too; else into the user's cache */
-    bool cache; /* looks into the user's cache; fetch does so too */
-    time_t at;  /* the verifier's clock */
+    bool fetch;      /* asks the vendors for what is due and neither in the folder nor in the user's cache */
+    bool keep;       /* with fetch: into the folder, AMD's revocation list too; else into the user's cache */
+    bool revocation; /* AMD's revocation list is due: a policy wants it */
+    bool cache;      /* looks into the user's cache; fetch does so too */
+    time_t at;       /* the verifier's clock */
     const struct verify_trust *trust;
     const char *kds_url, *pcs_url; /* NULL: the vendors' own */
 };

@@ -131,7 +131,7 @@ static int look_further(const struct material_request *rq, const struct supply_e
         source.dir = NULL;
     else if (source.dir && !rq->keep)
         make_parents(source.dir);
-    return look(rq, &source, evidence, rq->keep, &out->found);
+    return look(rq, &source, evidence, rq->keep || rq->revocation, &out->found);
 }
 
 /* ---- together ---- */
@@ -160,10 +160,10 @@ static bool given(const struct supply_evidence *evidence, const struct material 
                                         : evidence->tee == TEE_TDX && m->tdx;
 }
 
-static bool enough(const struct supply *s, bool folder)
+static bool enough(const struct supply *s, bool folder, bool revocation)
 {
     size_t optional = 0;
-    for (size_t i = 0; i < s->absent_n; i++)
+    for (size_t i = 0; !revocation && i < s->absent_n; i++)
         optional += !strcmp(s->absent[i].what, SUPPLY_ABSENT_CRL);
     return folder && s->absent_n == optional && !s->tdx_expired;
 }
@@ -174,15 +174,17 @@ int material_add(const struct material_request *request, const struct supply_evi
     AUTO(trusted_done) struct trusted trusted = { 0 };
     struct err err = { 0 };
     bool folder = request->folder && !request->keep;
+    bool revocation = request->revocation && evidence->tee == TEE_SEV_SNP && !out->crl;
+    bool due = supply_due(evidence) || revocation;
     int rc = 0;
-    if (!folder && !supply_due(evidence) && !request->keep)
+    if (!folder && !due && !request->keep)
         return 0;
     if (fill_trusted(request->trust, &trusted, &err) < 0)
         return fail_err(STATUS_ENVIRONMENT, "built-in roots", "cannot be used", &err);
     if (folder)
         rc = look_in_folder(request, evidence, &trusted.pool, out);
-    bool further = (request->fetch || request->cache) && !enough(&out->kept, folder)
-                   && (request->keep || (supply_due(evidence) && !given(evidence, out)));
+    bool further = (request->fetch || request->cache) && !enough(&out->kept, folder, revocation)
+                   && (request->keep || revocation || (supply_due(evidence) && !given(evidence, out)));
     if (!rc && further)
         rc = look_further(request, evidence, &trusted.pool, out);
     merge(out);

@@ -81,6 +81,11 @@ bool cocos_uses_pcrs(const struct cocos_policy *p)
     return p->bank[0].n || p->bank[1].n || p->bank[2].n;
 }
 
+bool cocos_checks_crl(const struct cocos_policy *p)
+{
+    return p->kind == COCOS_SNP && p->snp.check_crl;
+}
+
 struct bytes cocos_rtmr(const struct cocos_policy *p, unsigned i)
 {
     bool pinned = p->kind == COCOS_TDX && i < 4 && p->tdx.rtmr[i].text[0];

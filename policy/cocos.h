@@ -49,6 +49,9 @@ enum cocos_kind cocos_kind_of(const struct cocos_policy *p);
 /** True if it holds PCR values. */
 bool cocos_uses_pcrs(const struct cocos_policy *p);
 
+/** True if it is an SNP policy that wants AMD's revocation list checked. */
+bool cocos_checks_crl(const struct cocos_policy *p);
+
 /** The 48 bytes that a TDX policy wants in an RTMR; no bytes: not pinned. */
 struct bytes cocos_rtmr(const struct cocos_policy *p, unsigned i);
 

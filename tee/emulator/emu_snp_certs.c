@@ -181,9 +181,10 @@ int snp_certs_load(struct snp_certs *c, const struct store *s, const char *shape
         return -1;
     }
     char crl[64];
-    snprintf(crl, sizeof(crl), "ca/ark-%s.crl", f->product);
+    snprintf(crl, sizeof(crl), "collateral/ark-%s.crl", f->product);
     c->crl = buf_new(CERT_MAX_CRL);
-    if (signer_load(c, s, f, err) < 0 || vek_load(c, s, shape, f, hwid, err) < 0)
+    if (store_folder(s, "collateral", err) < 0 || signer_load(c, s, f, err) < 0
+        || vek_load(c, s, shape, f, hwid, err) < 0)
         return -1;
     return crl_load(s, crl, &c->ark, SIGN_PSS_SHA384, CRL_DAYS, &c->crl, err);
 }

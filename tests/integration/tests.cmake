@@ -104,3 +104,5 @@ set_tests_properties(test_priv_verbs PROPERTIES SKIP_RETURN_CODE 77)
 add_executable(engine_tool integration/engine_tool.c)
 target_link_libraries(engine_tool PRIVATE agent cvm_flags)
 set_target_properties(engine_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+cvm_script_test(test_policy_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_policy_cli.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})

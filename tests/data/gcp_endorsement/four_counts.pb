@@ -1,0 +1,3 @@
+
+×
+€âÏªccccccccccccccccccccc*0dddddddddddddddddddddddddddddddddddddddddddddddd:‚"(€€40404040€ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss
