@@ -47,15 +47,18 @@ struct workload {
     struct prepared *now; /* what runs; NULL: nothing */
 };
 
-/** Judges a private copy: reads and hashes the tree, reads policy, owner.pub and compose file, lints, reads
- * the signature policy. Nothing is pulled, loaded or started.
- *  @param dir  on the private medium: "current" or "next"
- *  @param etc  as in struct workload
- *  @param warn gets lint's warnings, may be NULL
- *  @param out  prepared_free() frees it; written only on success
- *  @return 0, or -1: ERR_INPUT (malformed), ERR_DENIED (lint), ERR_TOO_LARGE, ERR_IO */
-MUST_USE int prepare_read(const char *dir, const char *etc, void (*warn)(void *arg, const char *text),
-                          void *arg, struct prepared **out, struct err *err);
+/** Judges a private copy that was listed: reads policy, owner.pub and compose file from it, lints, reads the
+ * signature policy. Nothing is pulled, loaded or started.
+ *  @param tree  of workload_tree_take() at boot, of workload_tree_read() at an update; prepared's from now,
+ *               freed on failure too
+ *  @param etc   as in struct workload
+ *  @param warn  gets warnings of policy, compose file and lint; may be NULL
+ *  @param out   prepared_free() frees it; written only on success
+ *  @return 0, or -1: ERR_INPUT (malformed), ERR_DENIED (lint, an image .tar where signatures are wanted),
+ *  ERR_TOO_LARGE, ERR_IO */
+MUST_USE int prepare_read(struct workload_tree *tree, const char *etc,
+                          void (*warn)(void *arg, const char *text), void *arg, struct prepared **out,
+                          struct err *err);
 
 /** Gets the images into the engine, under the signature policy that it was started with, and makes the plan
  * of what is measured.
