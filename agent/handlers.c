@@ -161,8 +161,14 @@ int collaterals_answer(struct request *r, struct buf *out, struct err *err)
     struct collector *c = server_collector_get(r->server);
     if (!c)
         return shutting_down(err);
-    AUTO(free_str) char *journal = server_journal(r->server);
-    struct document_extras extras = { .journal_log = journal,
+    const struct log_marks *marks = evidence_log_marks(r->evidence);
+    struct measurements *m = server_measurements(r->server);
+    AUTO(free_str) char *journal = server_journal(r->server, marks->journal);
+    AUTO(free_str) char *workload = server_workload_log(r->server, marks->workload);
+    struct document_extras extras = { .workload_log = workload,
+                                      .journal_log = journal,
+                                      .no_mirror = m ? measurements_no_mirror(m) : NULL,
+                                      .no_rtmr3 = m ? measurements_no_rtmr3(m) : NULL,
                                       .tls_spki_sha256 = server_spki_sha256(r->server) };
     int rc = evidence_document(c, r->evidence, &extras, out, err);
     server_collector_put(r->server);
@@ -174,7 +180,15 @@ int golden_answer(struct request *r, struct buf *out, struct err *err)
     struct collector *c = server_collector_get(r->server);
     if (!c)
         return shutting_down(err);
-    int rc = evidence_golden(c, r->evidence, r->pcrs, r->all_pcrs, NULL, out, err);
+    size_t mark = evidence_log_marks(r->evidence)->workload;
+    struct measurements *m = server_measurements(r->server);
+    AUTO(buf_done) struct buf events = buf_new(ANSWER_MAX);
+    AUTO(free_str) char *text = NULL;
+    int rc = m && mark != LOG_MARK_NONE ? measurements_golden(m, mark, &events, err) : 0;
+    if (rc > 0 && !(text = buf_take_str(&events)))
+        rc = err_set(err, ERR_IO, ENOMEM, "no memory for the workload's events");
+    if (rc >= 0)
+        rc = evidence_golden(c, r->evidence, r->pcrs, r->all_pcrs, text, out, err);
     server_collector_put(r->server);
     return rc;
 }

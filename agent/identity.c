@@ -73,7 +73,7 @@ static bool in_journal(struct journal *j, const uint8_t hash[static IDENTITY_SIZ
     const char *last = "";
     size_t k;
     json_t *e;
-    if (!journal_put(j, &text) || json_parse(buf_bytes(&text), JOURNAL_MAX, &events, &ignored) < 0)
+    if (!journal_put(j, SIZE_MAX, &text) || json_parse(buf_bytes(&text), JOURNAL_MAX, &events, &ignored) < 0)
         return false;
     json_array_foreach(events, k, e)
     {

@@ -135,11 +135,19 @@ const char *journal_verdict(struct journal *j)
     return log ? measured_log_verdict_text(log) : "not open yet: the TPM does not answer";
 }
 
-bool journal_put(struct journal *j, struct buf *out)
+bool journal_mark(struct journal *j, size_t *mark)
 {
     struct measured_log *log = atomic_load(&j->log);
     if (log)
-        measured_log_json(log, out);
+        *mark = measured_log_mark(log);
+    return log != NULL;
+}
+
+bool journal_put(struct journal *j, size_t mark, struct buf *out)
+{
+    struct measured_log *log = atomic_load(&j->log);
+    if (log)
+        measured_log_json_until(log, mark, out);
     return log != NULL;
 }
 

@@ -27,8 +27,12 @@ MUST_USE int journal_open(struct collector *c, const char *state, const struct j
 /** What the comparison with the TPM said, for the log. */
 const char *journal_verdict(struct journal *j);
 
-/** Appends the events as a JSON array. From any thread. @return false if the journal is not open yet */
-bool journal_put(struct journal *j, struct buf *out);
+/** How far the journal goes now. From any thread. @return false if it is not open yet */
+bool journal_mark(struct journal *j, size_t *mark);
+
+/** Appends the events up to a mark (SIZE_MAX: all) as a JSON array. From any thread. @return false if the
+ * journal is not open yet */
+bool journal_put(struct journal *j, size_t mark, struct buf *out);
 
 /** Fails unless an event could be added now. @return 0, or -1 with ERR_UNAVAILABLE: not open yet, or the
  * replay disagrees with the TPM and nothing is added any more */

@@ -6,6 +6,7 @@
 #include "agent/listen.h"
 #include "agent/loop.h"
 #include "agent/machine.h"
+#include "agent/measurements.h"
 #include "agent/operate.h"
 #include "agent/options.h"
 #include "agent/owner.h"
@@ -50,6 +51,7 @@ struct agent {
     struct tls_identity tls;
     struct auth *auth;
     struct journal *journal;
+    struct measurements *measurements;
     struct operate *operate;
     struct verifier *verifier;
     struct server *server;
@@ -239,6 +241,15 @@ static void use_preset(void *arg)
         log_err(LOG_LEVEL_ERROR, "token", &err);
 }
 
+static void take_marks(void *arg, struct log_marks *out)
+{
+    const struct agent *a = arg;
+    if (a->measurements)
+        (void)measurements_mark(a->measurements, &out->workload, out->replay);
+    if (a->journal)
+        (void)journal_mark(a->journal, &out->journal);
+}
+
 /* Where something fails the machine still attests; management answers 503. */
 static void open_management(struct agent *a)
 {
@@ -254,6 +265,9 @@ static void open_management(struct agent *a)
         log_err(LOG_LEVEL_ERROR, "journal", &err);
     else
         log_event(LOG_LEVEL_INFO, "journal", "verdict", journal_verdict(a->journal), NULL);
+    if (measurements_open(a->collector, a->options.state, &a->measurements, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "workload-log", &err);
+    collector_set_log_marks(a->collector, take_marks, a);
     if (!a->auth)
         return;
     set_auth_rules(a);
@@ -290,6 +304,7 @@ static int open_server(struct agent *a, struct err *err)
         .verifier = a->verifier,
         .collateral = a->collateral.service,
         .journal = a->journal,
+        .measurements = a->measurements,
         .operate = a->operate,
         .tls = &a->tls,
         .emulated = a->machine.lower.emulated,
@@ -363,6 +378,7 @@ static void stop(struct agent *a)
     server_free(a->server);
     operate_free(a->operate);
     journal_close(a->journal);
+    measurements_close(a->measurements);
     auth_free(a->auth);
     tls_identity_done(&a->tls);
     agent_collateral_done(&a->collateral);

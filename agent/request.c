@@ -54,6 +54,7 @@ void request_free(struct request *r)
     op_free(r->op);
     upload_free(r->upload);
     buf_done(&r->body);
+    buf_done(&r->report);
     buf_done(&r->nonce);
     free(r->raw);
     free(r);

@@ -75,6 +75,7 @@ struct request {
     uint32_t pcrs;
     bool all_pcrs;
     struct evidence *evidence;
+    struct buf report;               /* of GET /measurements */
     struct verify_job *verification; /* of POST /offchain-verify */
     struct op *op;                   /* of a management route */
     struct auth_caller caller;       /* who, on routes with auth */

@@ -3,6 +3,7 @@
 #include "agent/handlers.h"
 #include "agent/journal_route.h"
 #include "agent/livepatch_route.h"
+#include "agent/measurements.h"
 #include "agent/operate.h"
 #include "agent/sign_route.h"
 #include "agent/token_route.h"
@@ -29,6 +30,12 @@ static const struct route routes[] = {
     { .path = "/offchain/golden-measurement", GOLDEN },
     { .path = "/offchain-verify", VERIFY },
     { .path = "/offchain/verify", VERIFY },
+    { .method = "GET",
+      .path = "/measurements",
+      .ports = PORTS_ALL,
+      .auth = true,
+      .begin = measurements_begin,
+      .answer = measurements_answer },
     { .method = "GET",
       .path = "/journal",
       .ports = PORTS_ALL,

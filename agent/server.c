@@ -38,6 +38,7 @@ struct server {
     struct collector *collector;
     struct limits limits;
     struct journal *journal;
+    struct measurements *measurements;
     struct verifier *verifier;
     struct collateral_service *collateral;
     struct operate *operate;
@@ -186,6 +187,7 @@ int server_new(const struct server_options *options, struct server **out, struct
     pthread_rwlock_init(&s->lock, NULL);
     s->collector = options->collector;
     s->journal = options->journal;
+    s->measurements = options->measurements;
     s->verifier = options->verifier;
     s->collateral = options->collateral;
     s->operate = options->operate;
@@ -303,12 +305,26 @@ void server_collector_put(struct server *s)
     pthread_rwlock_unlock(&s->lock);
 }
 
-char *server_journal(struct server *s)
+char *server_journal(struct server *s, size_t mark)
 {
     AUTO(buf_done) struct buf text = buf_new(JOURNAL_TEXT_MAX);
-    if (!s->journal || !journal_put(s->journal, &text))
+    if (!s->journal || mark == LOG_MARK_NONE || !journal_put(s->journal, mark, &text))
         return NULL;
     return buf_take_str(&text);
+}
+
+char *server_workload_log(struct server *s, size_t mark)
+{
+    AUTO(buf_done) struct buf text = buf_new(JOURNAL_TEXT_MAX);
+    if (!s->measurements || mark == LOG_MARK_NONE)
+        return NULL;
+    measurements_put(s->measurements, mark, &text);
+    return buf_take_str(&text);
+}
+
+struct measurements *server_measurements(const struct server *s)
+{
+    return s->measurements;
 }
 
 bool server_rate_take(struct server *s, const struct address *who, unsigned *retry_after_s)

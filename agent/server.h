@@ -5,6 +5,7 @@
 #define CVM_AGENT_SERVER_H
 
 #include "agent/journal.h"
+#include "agent/measurements.h"
 #include "agent/request.h"
 #include "agent/tls.h"
 
@@ -14,10 +15,11 @@ struct collateral_service;
 
 struct server_options {
     struct collector *collector;
-    struct journal *journal;        /* NULL: none could be opened */
-    const struct tls_identity *tls; /* its key is read during server_new() only */
-    struct verifier *verifier;      /* NULL: none; lives as long as requests may be answered */
-    struct operate *operate;        /* NULL: none, no management; stopped before the collector is freed */
+    struct journal *journal;           /* NULL: none could be opened */
+    struct measurements *measurements; /* NULL: none could be opened */
+    const struct tls_identity *tls;    /* its key is read during server_new() only */
+    struct verifier *verifier;         /* NULL: none; lives as long as requests may be answered */
+    struct operate *operate;           /* NULL: none, no management; stopped before the collector is freed */
     struct collateral_service *collateral; /* for /metrics; NULL: none */
     bool emulated;
     struct limits limits;
@@ -51,8 +53,11 @@ void server_free(struct server *s);
 struct collector *server_collector_get(struct server *s);
 void server_collector_put(struct server *s);
 
-/** The journal's events as JSON on the heap, or NULL when there is none. */
-char *server_journal(struct server *s);
+/** The events of the journal, and of the workload log, up to the marks of evidence, as JSON on the heap; NULL
+ * when the log was not open then. */
+char *server_journal(struct server *s, size_t mark);
+char *server_workload_log(struct server *s, size_t mark);
+struct measurements *server_measurements(const struct server *s); /* or NULL */
 
 bool server_rate_take(struct server *s, const struct address *who, unsigned *retry_after_s);
 /** From now on the request may take so many seconds until it is answered. */

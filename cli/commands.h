@@ -33,6 +33,7 @@ extern const struct command command_eventlog;
 extern const struct command command_golden;
 extern const struct command command_help;
 extern const struct command command_inspect;
+extern const struct command command_measure;
 extern const struct command command_policy;
 extern const struct command command_policy_lint;
 extern const struct command command_sign;

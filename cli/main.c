@@ -18,6 +18,7 @@ static const struct command *const table[] = {
     &command_golden,
     &command_help,
     &command_inspect,
+    &command_measure,
     &command_policy,
     &command_policy_lint,
     &command_sign,

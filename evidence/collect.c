@@ -44,6 +44,66 @@ int collector_with_tpm(struct collector *c, int (*fn)(struct tpm *tpm, void *arg
     return worker_call(c->tpm_worker, run_tpm_call, &call, err);
 }
 
+/* As tpm_call, with nobody waiting for it. */
+struct tpm_errand {
+    struct job job;
+    struct tpm_call call;
+    void (*done)(void *arg, int rc, const struct err *err);
+};
+
+static void errand_run(struct job *job)
+{
+    struct tpm_errand *e = (struct tpm_errand *)job;
+    struct err err = { 0 };
+    int rc = run_tpm_call(&e->call, &err);
+    e->done(e->call.arg, rc, rc < 0 ? &err : NULL);
+    free(e);
+}
+
+static void errand_dropped(struct job *job)
+{
+    struct tpm_errand *e = (struct tpm_errand *)job;
+    struct err err = { 0 };
+    err_set(&err, ERR_UNAVAILABLE, 0, "the agent is shutting down");
+    e->done(e->call.arg, -1, &err);
+    free(e);
+}
+
+int collector_tpm_submit(struct collector *c, int (*fn)(struct tpm *tpm, void *arg, struct err *err),
+                         void (*done)(void *arg, int rc, const struct err *err), void *arg, bool outside,
+                         struct err *err)
+{
+    struct tpm_errand *e = calloc(1, sizeof(*e));
+    if (!e)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a job");
+    *e = (struct tpm_errand){ { errand_run, errand_dropped, outside, NULL }, { c, fn, arg }, done };
+    if (worker_submit(c->tpm_worker, &e->job, err) == 0)
+        return 0;
+    free(e);
+    return -1;
+}
+
+/* ---- RTMR3 ---- */
+
+static void find_rtmr3(struct collector *c)
+{
+    struct err err = { 0 };
+    if (c->lower->rtmr3)
+        c->rtmr3 = *c->lower->rtmr3;
+    else if (c->shape->tee != TEE_TDX)
+        return;
+    else if (rtmr3_find(c->lower->sys, c->rtmr3_path, sizeof(c->rtmr3_path), &err) == 0)
+        c->rtmr3 = rtmr_file(c->rtmr3_path);
+    else
+        snprintf(c->rtmr3_why, sizeof(c->rtmr3_why), "%.190s", err.cause);
+}
+
+const struct rtmr_io *collector_rtmr3(const struct collector *c, const char **why)
+{
+    *why = c->rtmr3_why[0] ? c->rtmr3_why : NULL;
+    return c->rtmr3.read ? &c->rtmr3 : NULL;
+}
+
 /* ---- facts ---- */
 
 const struct shape *collector_shape(const struct collector *c)
@@ -66,11 +126,23 @@ const char *collector_boot_id(const struct collector *c)
     return c->boot_id;
 }
 
-void collector_set_workload_replay(struct collector *c, const uint8_t replay[static 32])
+void collector_set_log_marks(struct collector *c, log_marks_fn *fn, void *arg)
 {
-    pthread_mutex_lock(&c->lock);
-    memcpy(c->workload_replay, replay, 32);
-    pthread_mutex_unlock(&c->lock);
+    c->marks = fn;
+    c->marks_arg = arg;
+}
+
+void collector_marks(struct collector *c, struct log_marks *out)
+{
+    struct log_marks marks = { .workload = LOG_MARK_NONE, .journal = LOG_MARK_NONE };
+    if (c->marks)
+        c->marks(c->marks_arg, &marks);
+    *out = marks;
+}
+
+const struct log_marks *evidence_log_marks(const struct evidence *e)
+{
+    return &e->marks;
 }
 
 void collector_stats_get(struct collector *c, struct collector_stats *out)
@@ -213,6 +285,7 @@ int collector_new(const struct collector_options *o, struct collector **out, str
     if (c->shape->report == REPORT_KERNEL)
         tee_report_cleanup(c->lower);
     collector_read_logs(c);
+    find_rtmr3(c);
     /* a TPM that does not answer now is asked again at each request */
     if (c->shape->tpm)
         (void)!worker_call(c->tpm_worker, open_first, c, &later);

@@ -45,11 +45,34 @@ enum cloud_type collector_cloud(const struct collector *c);
 const char *collector_tpm_kind(const struct collector *c); /* "device", "external", "emulated", "none" */
 const char *collector_boot_id(const struct collector *c);
 
-/** The SHA-256 replay of the workload log: what a shape without TPM binds in report_data[0..31]. Zero at
- * first. */
-void collector_set_workload_replay(struct collector *c, const uint8_t replay[static 32]);
+/** How far the agent's logs go at one moment. */
+struct log_marks {
+    size_t workload, journal; /* their own units; LOG_MARK_NONE: not open */
+    uint8_t replay[32];       /* SHA-256 of the workload log: what a shape without TPM binds in report_data */
+};
+#define LOG_MARK_NONE SIZE_MAX
+
+/** Asks for the marks: where a quote is made, on the TPM's worker, so that the quote and the logs beside it
+ * belong together; on a shape without TPM where the report's data is made. Set it before the first request.
+ * Without it the marks are LOG_MARK_NONE and the replay zero. */
+typedef void log_marks_fn(void *arg, struct log_marks *out);
+void collector_set_log_marks(struct collector *c, log_marks_fn *fn, void *arg);
+
+/** How RTMR3 is reached on this machine, or NULL with the reason, a constant, in *why (NULL: not a TDX guest
+ * that has it). Lives as long as the collector. */
+const struct rtmr_io *collector_rtmr3(const struct collector *c, const char **why);
+
+/** Runs fn on the TPM's worker, nobody waits: then done, on the same thread, with what fn returned.
+ *  @param outside  counts against the outside share of the queue
+ *  @return 0, or -1 and neither is called: ERR_LIMITED, ERR_UNAVAILABLE */
+MUST_USE int collector_tpm_submit(struct collector *c, int (*fn)(struct tpm *tpm, void *arg, struct err *err),
+                                  void (*done)(void *arg, int rc, const struct err *err), void *arg,
+                                  bool outside, struct err *err);
 
 struct evidence;
+
+/** The marks of the moment that the evidence is of. */
+const struct log_marks *evidence_log_marks(const struct evidence *e);
 
 /** What is asked. All bytes are copied. */
 struct collect_request {
@@ -82,10 +105,11 @@ void evidence_free(struct evidence *e);
 MUST_USE int collector_with_tpm(struct collector *c, int (*fn)(struct tpm *tpm, void *arg, struct err *err),
                                 void *arg, struct err *err);
 
-/** What the agent adds to a document; every member a complete JSON value, or NULL to leave it out. */
+/** What the agent adds to a document; logs are complete JSON values, NULL: not open, said in "missing". */
 struct document_extras {
     const char *workload_log, *journal_log;
-    const char *tls_spki_sha256; /* hex text */
+    const char *no_mirror, *no_rtmr3; /* reasons for "missing"; NULL: not missing */
+    const char *tls_spki_sha256;      /* hex text */
 };
 
 /** Appends the collaterals document of contract section 3. */

@@ -74,7 +74,10 @@ struct collector {
     bool hcl_refreshing;
     int64_t fresh_at_ms; /* start of the last fresh report, monotonic */
     bool fresh_running;
-    uint8_t workload_replay[32];
+    log_marks_fn *marks; /* written once, before requests come */
+    void *marks_arg;
+    struct rtmr_io rtmr3;
+    char rtmr3_path[256], rtmr3_why[200];
 
     struct boot_log log_tpm, log_ccel; /* written once, at start */
     atomic_uint_fast64_t collected, failed, quote_retries, tpm_reopened;
@@ -102,6 +105,7 @@ struct evidence {
     struct missing missing[MISSING_MAX];
     size_t missing_n;
 
+    struct log_marks marks, bound; /* of the quote; of the moment when the report was asked for */
     struct buf quote, sig;
     struct tpm_pcrs pcrs;
     struct buf ak_spki, ak_public, ak_cert;
@@ -115,6 +119,9 @@ struct evidence {
 };
 
 int64_t monotonic_ms(void);
+
+/** The marks now. */
+void collector_marks(struct collector *c, struct log_marks *out);
 
 /** Notes a member that the document will not have. */
 void evidence_missing(struct evidence *e, const char *key, const char *why);

@@ -38,6 +38,17 @@ void evidence_missing(struct evidence *e, const char *key, const char *why)
     pthread_mutex_unlock(&e->lock);
 }
 
+/* Two devices speak of one log where RTMR3 has it too: it must not have grown between them. */
+static void check_rtmr3(struct evidence *e, struct err *err)
+{
+    struct log_marks now;
+    if (!e->c->rtmr3.read)
+        return;
+    collector_marks(e->c, &now);
+    if (now.workload != e->bound.workload)
+        err_set(err, ERR_UNAVAILABLE, 0, "the workload was measured while this was collected: ask again");
+}
+
 void evidence_part_done(struct evidence *e, const struct err *err)
 {
     if (err) {
@@ -49,6 +60,8 @@ void evidence_part_done(struct evidence *e, const struct err *err)
     if (atomic_fetch_sub(&e->pending, 1) != 1)
         return;
     struct err why = e->err;
+    if (why.kind == ERR_NONE)
+        check_rtmr3(e, &why);
     if (why.kind == ERR_NONE) {
         atomic_fetch_add(&e->c->collected, 1);
         e->done(e->arg, e, NULL);
@@ -122,14 +135,14 @@ static int copy_identity(struct collector *c, struct evidence *e, struct err *er
 static void bind(struct collector *c, struct evidence *e)
 {
     uint8_t challenge[MAGIC_SIZE + NONCE_MAX];
+    collector_marks(c, &e->bound);
+    e->marks = e->bound;
     memcpy(challenge, e->magic, MAGIC_SIZE);
     memcpy(challenge + MAGIC_SIZE, e->nonce, e->nonce_n);
     if (c->shape->tpm) {
         sha256(buf_bytes(&e->ak_spki), e->report_data);
     } else {
-        pthread_mutex_lock(&c->lock);
-        memcpy(e->report_data, c->workload_replay, 32);
-        pthread_mutex_unlock(&c->lock);
+        memcpy(e->report_data, e->bound.replay, 32);
     }
     sha256(bytes_of(challenge, MAGIC_SIZE + e->nonce_n), e->report_data + 32);
 }

@@ -187,8 +187,10 @@ static int quote_once(struct collector *c, struct evidence *e, size_t slot, bool
         if (*agrees)
             *cached = now;
     }
-    if (*agrees)
+    if (*agrees) {
         e->pcrs = *cached;
+        collector_marks(c, &e->marks); /* nothing is extended before this job of the worker ends */
+    }
     return 0;
 }
 

@@ -123,6 +123,12 @@ static void put_missing(const struct collector *c, const struct evidence *e,
         put_text(out, "boot_log_tpm", c->log_tpm.why);
     if (c->log_ccel.why[0])
         put_text(out, "boot_log_ccel", c->log_ccel.why);
+    if (!extras->workload_log)
+        put_text(out, "workload_log", "the workload log is not open: the agent's log says why");
+    if (extras->no_mirror)
+        put_text(out, "mirror", extras->no_mirror);
+    if (extras->no_rtmr3)
+        put_text(out, "rtmr3", extras->no_rtmr3);
     if (!extras->journal_log)
         put_text(out, "journal_log", "the journal is not open: the agent's log says why");
     if (!c->shape->tpm)
@@ -150,7 +156,7 @@ int evidence_document(const struct collector *c, const struct evidence *e,
         put_text(out, "service", e->service);
     put_log("boot_log_tpm", &c->log_tpm, out);
     put_log("boot_log_ccel", &c->log_ccel, out);
-    put_raw(out, "workload_log", extras->workload_log ? extras->workload_log : "[]");
+    put_raw(out, "workload_log", extras->workload_log);
     put_raw(out, "journal_log", extras->journal_log);
     if (extras->tls_spki_sha256)
         put_text(out, "tls_spki_sha256", extras->tls_spki_sha256);

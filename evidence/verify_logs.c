@@ -168,10 +168,34 @@ static int replay_event(struct replay *r, const struct event *e, struct err *err
     return 0;
 }
 
-/* @param rooted  each event must name a register */
+/* True if any event of the log is said to be in PCR 15. Where that was in use before the agent came, no event
+ * is, and updates leave their mark in no PCR: contract, section 6. */
+static bool is_mirrored(const json_t *log)
+{
+    for (size_t i = 0; i < json_array_size(log); i++) {
+        const json_t *list = json_object_get(json_array_get(log, i), "registers"), *v;
+        size_t k;
+        json_array_foreach(list, k,
+                           v) if (json_is_integer(v) && json_integer_value(v) == PCR_HISTORY) return true;
+    }
+    return false;
+}
+
+/* What an event extends is no choice of its writer: one that leaves a register out would be missing there. */
+static int check_registers(const struct event *e, bool journal, bool mirrored, struct err *err)
+{
+    uint32_t due = type_of(e->type, journal)->registers & (mirrored ? UINT32_MAX : ~PCR(PCR_HISTORY));
+    if (e->registers == due)
+        return 0;
+    return err_set(err, ERR_DENIED, 0,
+                   e->registers ? "a register of its type is left out" : "no register holds it");
+}
+
+/* @param rooted  each event must name its registers */
 static int replay_log(const json_t *log, bool journal, bool rooted, struct replay *r, struct err *err)
 {
     const char *boot_id = NULL;
+    bool mirrored = journal || is_mirrored(log);
     for (size_t i = 0; i < json_array_size(log); i++) {
         const json_t *json = json_array_get(log, i);
         struct event e;
@@ -179,8 +203,8 @@ static int replay_log(const json_t *log, bool journal, bool rooted, struct repla
         int rc = read_event(json, journal, &e, &why);
         if (rc == 0)
             rc = check_place(json, i, &boot_id, &why);
-        if (rc == 0 && rooted && !e.registers)
-            rc = err_set(&why, ERR_DENIED, 0, "no register holds it");
+        if (rc == 0 && rooted)
+            rc = check_registers(&e, journal, mirrored, &why);
         if (rc == 0)
             rc = replay_event(r, &e, &why);
         if (rc < 0)
@@ -254,6 +278,8 @@ static int judge_workload(struct verification *v, bool *rooted, struct err *err)
 {
     const struct document *d = v->document;
     struct replay r = start_of(v);
+    if (json_array_size(d->workload_log))
+        r.pcr[PCR_NOW] = zero(r.alg); /* reset before the first event */
     if (replay_log(d->workload_log, false, d->has_tpm, &r, err) < 0
         || (d->has_tpm && compare_pcrs(v, &r, err) < 0) || compare_rtmr3(v, rooted, err) < 0)
         return -1;

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/http.h"
+#include "tpm/rtmr.h"
 
 #include <sys/types.h>
 #include <tss2/tss2_tcti.h>
@@ -49,10 +50,11 @@ struct lower {
     struct sev_guest_io sev_guest;
     struct cpuid_io cpuid;
     struct tpm_io tpm;
-    struct http http;     /* IMDS, KDS */
-    const char *imds_url; /* "http://169.254.169.254" */
-    const char *kds_url;  /* "https://kdsintf.amd.com" */
-    const char *boot_id;  /* text of this boot's id; NULL: <proc>/sys/kernel/random/boot_id */
+    struct http http;            /* IMDS, KDS */
+    const char *imds_url;        /* "http://169.254.169.254" */
+    const char *kds_url;         /* "https://kdsintf.amd.com" */
+    const char *boot_id;         /* text of this boot's id; NULL: <proc>/sys/kernel/random/boot_id */
+    const struct rtmr_io *rtmr3; /* NULL: the kernel's file below sys, if it has one */
     bool emulated;
 };
 

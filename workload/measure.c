@@ -8,6 +8,23 @@
 
 #include <errno.h>
 
+int measure_services(const struct compose *compose, const struct workload_policy *policy,
+                     struct measure_service **out, size_t *n, struct err *err)
+{
+    struct measure_service *list = calloc(compose->service_count ? compose->service_count : 1, sizeof(*list));
+    if (!list)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the services");
+    for (size_t i = 0; i < compose->service_count; i++) {
+        const struct compose_service *s = &compose->services[i];
+        list[i] = (struct measure_service){ .name = s->name,
+                                            .reference = s->image.text ? s->image.text : "",
+                                            .skip = policy_skips(policy, s->name) };
+    }
+    *out = list;
+    *n = compose->service_count;
+    return 0;
+}
+
 /* ---- which image is whose ---- */
 
 static int use_image(const struct tree_file *f, const struct tar_image *image, struct measure_service *s,
@@ -15,7 +32,7 @@ static int use_image(const struct tree_file *f, const struct tar_image *image, s
 {
     char has[65], found[65];
     if (s->has_id && memcmp(s->id, image->id, sizeof(s->id)) != 0)
-        return err_set(err, ERR_INPUT, 0,
+        return err_set(err, ERR_DENIED, 0,
                        "service %.60s: its image is %.16s..., but %.80s has %.16s... as %.60s", s->name,
                        hex_to(has, bytes_of(s->id, 32)), f->path, hex_to(found, bytes_of(image->id, 32)),
                        s->reference);

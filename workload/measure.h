@@ -5,6 +5,8 @@
 #define CVM_WORKLOAD_MEASURE_H
 
 #include "base/digest.h"
+#include "workload/compose.h"
+#include "workload/policy.h"
 #include "workload/tree.h"
 
 #include <jansson.h>
@@ -33,6 +35,11 @@ struct measure_plan {
     struct measure_event *events; /* ends with "ready" */
     size_t n;
 };
+
+/** The services of a compose file, in its order, without ids.
+ *  @param out  an array of the heap (free()), strings borrowed from compose; written only on success */
+MUST_USE int measure_services(const struct compose *compose, const struct workload_policy *policy,
+                              struct measure_service **out, size_t *n, struct err *err);
 
 /** Fills the ids of the services whose image is in a .tar of the tree; others are left as they are. An id
  * that is there already must be the archive's.

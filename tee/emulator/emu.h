@@ -56,6 +56,7 @@ struct emulator {
     struct paravisor *paravisor;
     struct buf log, ccel;
     uint8_t rtmrs[4 * TDX_RTMR_SIZE];
+    struct rtmr_io rtmr3; /* read NULL: none */
     char boot_id[UUID_SIZE];
     char sys[PATH_MAX], dev[PATH_MAX], proc[PATH_MAX];
 };
@@ -73,6 +74,9 @@ MUST_USE int emulator_paravisor_start(struct emulator *e, const struct hcl_hardw
 
 /** emu_files.c: the files of <sys>, <dev>, <proc>, and roots.pem. */
 MUST_USE int emulator_files_write(struct emulator *e, struct err *err);
+
+/** emu_rtmr.c: RTMR3 as the boot left it; after the boot id is known. */
+MUST_USE int emulator_rtmr3_start(struct emulator *e, struct err *err);
 
 /** emu_http.c: the services that the machine can reach. */
 struct http emulator_http(struct emulator *e);

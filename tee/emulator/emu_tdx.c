@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
+#include <pthread.h>
 #include <string.h>
 
 #define AUTH_DATA_SIZE 32
@@ -41,6 +42,7 @@ struct tdx_machine {
     EVP_PKEY *attestation_key;
     uint8_t mac_key[MAC_KEY_SIZE];
     uint8_t header[TDX_QUOTE_HEADER];
+    pthread_mutex_t lock;   /* guards RTMR3 in body */
     uint8_t body[BODY_MAX]; /* everything but report data */
     struct buf tail;        /* signature data behind the quote signature: made once, the same in all quotes */
 };
@@ -141,6 +143,7 @@ int tdx_machine_new(const struct store *s, const char *shape, const struct tdx_f
     struct tdx_machine *m = calloc(1, sizeof(*m));
     if (!m)
         return err_set(err, ERR_IO, 0, "out of memory");
+    pthread_mutex_init(&m->lock, NULL);
     m->facts = facts;
     m->tail = buf_new(QUOTE_MAX);
     snprintf(key, sizeof(key), "%s/attestation.key.pem", shape);
@@ -166,15 +169,39 @@ void tdx_machine_free(struct tdx_machine *m)
     tdx_certs_done(&m->certs);
     buf_done(&m->tail);
     OPENSSL_cleanse(m->mac_key, sizeof(m->mac_key));
+    pthread_mutex_destroy(&m->lock);
     free(m);
 }
 
-int tdx_machine_quote(const struct tdx_machine *m, const uint8_t report_data[static 64], struct buf *out,
+#define OFF_RTMR3 (TDX_OFF_RTMR + 3 * TDX_RTMR_SIZE)
+
+void tdx_machine_rtmr3(struct tdx_machine *m, uint8_t out[static TDX_RTMR_SIZE])
+{
+    pthread_mutex_lock(&m->lock);
+    memcpy(out, m->body + OFF_RTMR3, TDX_RTMR_SIZE);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void tdx_machine_set_rtmr3(struct tdx_machine *m, const uint8_t value[static TDX_RTMR_SIZE])
+{
+    pthread_mutex_lock(&m->lock);
+    memcpy(m->body + OFF_RTMR3, value, TDX_RTMR_SIZE);
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void body_now(struct tdx_machine *m, uint8_t out[static BODY_MAX])
+{
+    pthread_mutex_lock(&m->lock);
+    memcpy(out, m->body, BODY_MAX);
+    pthread_mutex_unlock(&m->lock);
+}
+
+int tdx_machine_quote(struct tdx_machine *m, const uint8_t report_data[static 64], struct buf *out,
                       struct err *err)
 {
     AUTO(buf_done) struct buf q = buf_new(QUOTE_MAX);
     uint8_t body[BODY_MAX], sig[TDX_SIGNATURE_SIZE];
-    memcpy(body, m->body, sizeof(body));
+    body_now(m, body);
     memcpy(body + TDX_OFF_REPORT_DATA, report_data, 64);
     buf_put(&q, bytes_of(m->header, sizeof(m->header)));
     if (m->facts->quote_version == 5) {
@@ -202,12 +229,12 @@ static bool mac_of(const struct tdx_machine *m, const uint8_t *report, uint8_t o
     return HMAC(EVP_sha256(), m->mac_key, sizeof(m->mac_key), report, TDR_MAC, out, &n) && n == 32;
 }
 
-int tdx_machine_tdreport(const struct tdx_machine *m, const uint8_t report_data[static 64],
+int tdx_machine_tdreport(struct tdx_machine *m, const uint8_t report_data[static 64],
                          uint8_t out[static TDREPORT_SIZE], struct err *err)
 {
     static const uint8_t valid[3] = { 0xFF, 0x01, 0x03 };
-    const uint8_t *b = m->body;
-    uint8_t r[TDREPORT_SIZE] = { 0 };
+    uint8_t b[BODY_MAX], r[TDREPORT_SIZE] = { 0 };
+    body_now(m, b);
     r[TDR_TYPE] = TDX_TEE_TYPE;
     memcpy(r + TDR_CPU_SVN, tdx_cpu_svn, sizeof(tdx_cpu_svn));
     memcpy(r + TDR_REPORT_DATA, report_data, 64);
@@ -227,8 +254,7 @@ int tdx_machine_tdreport(const struct tdx_machine *m, const uint8_t report_data[
     return 0;
 }
 
-int tdx_machine_quote_tdreport(const struct tdx_machine *m, struct bytes tdreport, struct buf *out,
-                               struct err *err)
+int tdx_machine_quote_tdreport(struct tdx_machine *m, struct bytes tdreport, struct buf *out, struct err *err)
 {
     uint8_t mac[32], hash[48];
     if (tdreport.n != TDREPORT_SIZE)

@@ -37,16 +37,20 @@ MUST_USE int tdx_machine_new(const struct store *s, const char *shape, const str
 void tdx_machine_free(struct tdx_machine *m);
 
 /** A TDREPORT that this machine can later turn into a quote. */
-MUST_USE int tdx_machine_tdreport(const struct tdx_machine *m, const uint8_t report_data[static 64],
+MUST_USE int tdx_machine_tdreport(struct tdx_machine *m, const uint8_t report_data[static 64],
                                   uint8_t out[static TDREPORT_SIZE], struct err *err);
 
 /** A quote; appends. Callable from several threads. */
-MUST_USE int tdx_machine_quote(const struct tdx_machine *m, const uint8_t report_data[static 64],
-                               struct buf *out, struct err *err);
+MUST_USE int tdx_machine_quote(struct tdx_machine *m, const uint8_t report_data[static 64], struct buf *out,
+                               struct err *err);
 
 /** A quote for a TDREPORT of this machine. @return 0, or -1 with ERR_INPUT: not one of ours */
-MUST_USE int tdx_machine_quote_tdreport(const struct tdx_machine *m, struct bytes tdreport, struct buf *out,
+MUST_USE int tdx_machine_quote_tdreport(struct tdx_machine *m, struct bytes tdreport, struct buf *out,
                                         struct err *err);
+
+/** RTMR3, which the guest may extend; others do not change after the start. From any thread. */
+void tdx_machine_rtmr3(struct tdx_machine *m, uint8_t out[static TDX_RTMR_SIZE]);
+void tdx_machine_set_rtmr3(struct tdx_machine *m, const uint8_t value[static TDX_RTMR_SIZE]);
 
 /** What the outside knows; borrowed. */
 struct bytes tdx_machine_collateral(const struct tdx_machine *m, enum tdx_collateral which);

@@ -142,7 +142,7 @@ static int start(struct emulator *e, const char *state_dir, struct err *err)
         return -1;
     if (!e->shape->tpm && boot_id_derive(e, err) < 0)
         return -1;
-    return emulator_files_write(e, err);
+    return emulator_rtmr3_start(e, err) < 0 ? -1 : emulator_files_write(e, err);
 }
 
 int emulator_new(const char *shape, const char *state_dir, const char *external_tcti, struct emulator **out,
@@ -187,6 +187,7 @@ struct lower emulator_lower(struct emulator *e)
         .imds_url = "http://169.254.169.254",
         .kds_url = "https://kdsintf.amd.com",
         .boot_id = e->boot_id,
+        .rtmr3 = e->rtmr3.read ? &e->rtmr3 : NULL,
         .emulated = true,
     };
 }

@@ -14,11 +14,14 @@ struct collector {
     const struct shape *shape;
     unsigned delay_ms;
     _Atomic uint64_t collected;
+    log_marks_fn *marks;
+    void *marks_arg;
 };
 
 struct evidence {
     struct job job;
     struct collector *c;
+    struct log_marks marks;
     struct buf magic, nonce;
     uint16_t bank;
     bool fresh, outside;
@@ -88,6 +91,8 @@ static void run(struct job *job)
     const struct timespec delay = { e->c->delay_ms / 1000, (long)(e->c->delay_ms % 1000) * 1000000L };
     nanosleep(&delay, NULL);
     atomic_fetch_add(&e->c->collected, 1);
+    if (e->c->marks)
+        e->c->marks(e->c->marks_arg, &e->marks);
     e->done(e->arg, e, NULL);
 }
 
@@ -106,15 +111,15 @@ int collector_submit(struct collector *c, const struct collect_request *request,
     struct evidence *e = calloc(1, sizeof(*e));
     if (!e)
         return err_set(err, ERR_IO, ENOMEM, "no memory");
-    *e = (struct evidence){ { run, dropped, request->outside, NULL },
-                            c,
-                            buf_new(64),
-                            buf_new(64),
-                            request->bank,
-                            request->fresh,
-                            request->outside,
-                            done,
-                            arg };
+    *e = (struct evidence){ .job = { run, dropped, request->outside, NULL },
+                            .c = c,
+                            .magic = buf_new(64),
+                            .nonce = buf_new(64),
+                            .bank = request->bank,
+                            .fresh = request->fresh,
+                            .outside = request->outside,
+                            .done = done,
+                            .arg = arg };
     buf_put(&e->magic, request->magic);
     buf_put(&e->nonce, request->nonce);
     if (worker_submit(c->worker, &e->job, err) == 0)
@@ -130,6 +135,63 @@ void evidence_free(struct evidence *e)
     buf_done(&e->magic);
     buf_done(&e->nonce);
     free(e);
+}
+
+void collector_set_log_marks(struct collector *c, log_marks_fn *fn, void *arg)
+{
+    c->marks = fn;
+    c->marks_arg = arg;
+}
+
+const struct log_marks *evidence_log_marks(const struct evidence *e)
+{
+    return &e->marks;
+}
+
+const struct rtmr_io *collector_rtmr3(const struct collector *c, const char **why)
+{
+    (void)c;
+    *why = NULL;
+    return NULL;
+}
+
+struct errand {
+    struct job job;
+    int (*fn)(struct tpm *tpm, void *arg, struct err *err);
+    void (*done)(void *arg, int rc, const struct err *err);
+    void *arg;
+};
+
+static void errand_run(struct job *job)
+{
+    struct errand *e = (struct errand *)job;
+    struct err err = { 0 };
+    int rc = e->fn(NULL, e->arg, &err);
+    e->done(e->arg, rc, &err);
+    free(e);
+}
+
+static void errand_dropped(struct job *job)
+{
+    struct errand *e = (struct errand *)job;
+    struct err err = { 0 };
+    err_set(&err, ERR_UNAVAILABLE, 0, "shutting down: try again");
+    e->done(e->arg, -1, &err);
+    free(e);
+}
+
+int collector_tpm_submit(struct collector *c, int (*fn)(struct tpm *tpm, void *arg, struct err *err),
+                         void (*done)(void *arg, int rc, const struct err *err), void *arg, bool outside,
+                         struct err *err)
+{
+    struct errand *e = calloc(1, sizeof(*e));
+    if (!e)
+        return err_set(err, ERR_IO, ENOMEM, "no memory");
+    *e = (struct errand){ { errand_run, errand_dropped, outside, NULL }, fn, done, arg };
+    if (worker_submit(c->worker, &e->job, err) == 0)
+        return 0;
+    free(e);
+    return -1;
 }
 
 struct with_tpm {

@@ -106,3 +106,4 @@ target_link_libraries(engine_tool PRIVATE agent cvm_flags)
 set_target_properties(engine_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 cvm_script_test(test_policy_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_policy_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
+cvm_test(test_workload_log SOURCES integration/test_workload_log.c DEPENDS workload LABELS integration)
