@@ -5,6 +5,7 @@
 #include "agent/server.h"
 #include "base/auto.h"
 #include "base/json.h"
+#include "evidence/service.h"
 
 #include <errno.h>
 #include <sys/random.h>
@@ -68,16 +69,24 @@ static int read_flag(const struct request *r, const char *name, bool *out, struc
     return 0;
 }
 
-static void bind_nonce(struct request *r)
+/* Services share the queues' outside part: none of them can keep the machine from attesting itself. */
+static int bind_nonce(struct request *r, struct err *err)
 {
     bool outside = r->port == PORT_EXTERNAL;
+    struct bytes nonce = buf_bytes(&r->nonce);
+    if (r->service && service_nonce(r->service, nonce, r->service_nonce, err) < 0)
+        return -1;
     r->collect = (struct collect_request){
-        .magic = bytes_str(outside ? magic_external : magic_internal),
-        .nonce = buf_bytes(&r->nonce),
-        .shown_nonce = bytes_of(NULL, 0),
+        .magic = bytes_str(r->service ? SERVICE_MAGIC
+                           : outside  ? magic_external
+                                      : magic_internal),
+        .nonce = r->service ? bytes_of(r->service_nonce, NONCE_MAX) : nonce,
+        .shown_nonce = r->service ? nonce : bytes_of(NULL, 0),
+        .service = r->service,
         .bank = ALG_SHA256,
-        .outside = outside,
+        .outside = outside || r->service,
     };
+    return 0;
 }
 
 int collaterals_prepare(struct request *r, struct err *err)
@@ -91,7 +100,8 @@ int collaterals_prepare(struct request *r, struct err *err)
     if (fresh && server_cloud(r->server) != CLOUD_AZURE)
         return err_set(err, ERR_INPUT, 0,
                        "fresh=1 is for Azure: on this platform every report is made for its request already");
-    bind_nonce(r);
+    if (bind_nonce(r, err) < 0)
+        return -1;
     if (bank && !strcmp(bank, "sha384"))
         r->collect.bank = ALG_SHA384;
     r->collect.fresh = fresh;
@@ -129,8 +139,7 @@ int golden_prepare(struct request *r, struct err *err)
         return err_set(err, ERR_INPUT, 0, "pcrs and all exclude each other: give one of them");
     if (!nonce || getrandom(nonce, NONCE_MAX, 0) != NONCE_MAX) /* nobody asked for a nonce: ours is fresh */
         return err_set(err, ERR_IO, (uint32_t)errno, "no random nonce");
-    bind_nonce(r);
-    return 0;
+    return bind_nonce(r, err);
 }
 
 static void collected(void *arg, struct evidence *evidence, const struct err *err)

@@ -16,7 +16,7 @@
 /* Pause of accepting when descriptors have run out. */
 #define PAUSE_MS 100
 
-enum { WAIT_SIGNAL, WAIT_INTERNAL, WAIT_EXTERNAL, WAIT_SOCKET, WAITS };
+enum { WAIT_SIGNAL, WAIT_INTERNAL, WAIT_EXTERNAL, WAIT_SOCKET, WAIT_SERVICES, WAITS };
 
 static sigset_t handled(void)
 {
@@ -85,7 +85,11 @@ static int accept_all(const struct loop *l, const struct pollfd *wait)
     int pause_ms = 0;
     for (int i = WAIT_INTERNAL; i < WAITS; i++) {
         struct err err = { 0 };
-        if ((wait[i].revents & POLLIN) && server_accept(l->server, wait[i].fd, ports[i], &err) < 0) {
+        if (!(wait[i].revents & POLLIN))
+            continue;
+        if ((i == WAIT_SERVICES ? service_sockets_accept(l->services, l->server, &err)
+                                : server_accept(l->server, wait[i].fd, ports[i], &err))
+            < 0) {
             log_err(LOG_LEVEL_WARNING, "accept", &err);
             pause_ms = PAUSE_MS;
         }
@@ -107,7 +111,8 @@ const char *loop_run(const struct loop *l)
     struct pollfd wait[WAITS] = { { signals, POLLIN, 0 },
                                   { l->listeners->internal, POLLIN, 0 },
                                   { l->listeners->external, POLLIN, 0 },
-                                  { l->listeners->socket, POLLIN, 0 } };
+                                  { l->listeners->socket, POLLIN, 0 },
+                                  { l->services ? service_sockets_fd(l->services) : -1, POLLIN, 0 } };
     uint64_t watchdog_us = 0;
     const char *why = NULL;
     sd_watchdog_enabled(0, &watchdog_us);

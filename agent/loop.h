@@ -4,11 +4,13 @@
 
 #include "agent/listen.h"
 #include "agent/server.h"
+#include "agent/service_sockets.h"
 
 struct loop {
     struct server *server;
     const struct listeners *listeners;
-    void (*reload)(void *arg); /* at SIGHUP */
+    struct service_sockets *services; /* NULL: none */
+    void (*reload)(void *arg);        /* at SIGHUP */
     void *arg;
 };
 

@@ -10,9 +10,11 @@
 #include "agent/operate.h"
 #include "agent/options.h"
 #include "agent/owner.h"
+#include "agent/places.h"
 #include "agent/priv_client.h"
 #include "agent/process.h"
 #include "agent/server.h"
+#include "agent/service_sockets.h"
 #include "agent/tls.h"
 #include "agent/verify_route.h"
 #include "base/auto.h"
@@ -40,7 +42,9 @@ struct agent {
     struct options options;
     struct settings settings;
     struct workload_policy policy;
+    struct places places;
     struct listeners listeners;
+    struct service_sockets *services; /* NULL: the folder could not be made */
     struct priv_client priv;
     struct machine machine;
     struct buf trust_storage;
@@ -282,6 +286,14 @@ static void open_management(struct agent *a)
         log_err(LOG_LEVEL_ERROR, "management", &err);
 }
 
+/* Without the folder services have no evidence of their own; the machine still attests. */
+static void open_services(struct agent *a)
+{
+    struct err err = { 0 };
+    if (*a->places.run && service_sockets_new(a->places.sockets, &a->services, &err) < 0)
+        log_err(LOG_LEVEL_WARNING, "service-sockets", &err);
+}
+
 static int open_server(struct agent *a, struct err *err)
 {
     bool locked;
@@ -291,6 +303,7 @@ static int open_server(struct agent *a, struct err *err)
         log_event(LOG_LEVEL_WARNING, "mlock", "note", "the TLS key may be paged out: raise RLIMIT_MEMLOCK",
                   NULL);
     open_management(a);
+    open_services(a);
     const struct verifier_options verifier = {
         .directory = a->settings.verify_directory,
         .allow_given_roots = a->options.allow_emulated_roots || a->machine.lower.emulated,
@@ -307,6 +320,7 @@ static int open_server(struct agent *a, struct err *err)
         .measurements = a->measurements,
         .operate = a->operate,
         .tls = &a->tls,
+        .services = a->services,
         .emulated = a->machine.lower.emulated,
         .limits = a->settings.limits,
     };
@@ -319,6 +333,10 @@ static int start(struct agent *a)
 {
     struct err err = { 0 };
     int status = open_sockets(a);
+    if (places_make(&a->options, &a->places, &err) < 0) {
+        log_err(LOG_LEVEL_WARNING, "run-folder", &err);
+        *a->places.run = '\0';
+    }
     if (status == EXIT_OK) {
         start_priv(a);
         status = drop_privileges(a);
@@ -376,6 +394,7 @@ static void stop(struct agent *a)
     collector_free(a->collector);
     verifier_free(a->verifier);
     server_free(a->server);
+    service_sockets_free(a->services);
     operate_free(a->operate);
     journal_close(a->journal);
     measurements_close(a->measurements);
@@ -392,7 +411,7 @@ static int run(struct agent *a)
 {
     int status = start(a);
     if (status == EXIT_OK) {
-        const struct loop loop = { a->server, &a->listeners, reload, a };
+        const struct loop loop = { a->server, &a->listeners, a->services, reload, a };
         announce(a);
         const char *why = loop_run(&loop);
         process_exit_within(STOP_MS);

@@ -194,11 +194,11 @@ static int check_token(struct request *r, struct err *err)
 
 static int check_rate(struct request *r, struct err *err)
 {
-    if (!r->route->evidence || r->port != PORT_EXTERNAL)
+    if (!r->route->evidence || !(r->port & (PORT_EXTERNAL | PORT_SERVICE)))
         return 0;
     if (!server_rate_take(r->server, &r->who, &r->retry_after_s))
-        return err_set(err, ERR_LIMITED, 0, "too many requests from this address: try again in %u s",
-                       r->retry_after_s);
+        return err_set(err, ERR_LIMITED, 0, "too many requests from this %s: try again in %u s",
+                       r->service ? "service" : "address", r->retry_after_s);
     return 0;
 }
 

@@ -14,9 +14,12 @@
 #include <microhttpd.h>
 
 /** Where a request came in; also a bit in a route's set of ports. */
-enum port { PORT_INTERNAL = 1, PORT_SOCKET = 2, PORT_EXTERNAL = 4 };
+enum port { PORT_INTERNAL = 1, PORT_SOCKET = 2, PORT_EXTERNAL = 4, PORT_SERVICE = 8 };
 #define PORTS_INSIDE (PORT_INTERNAL | PORT_SOCKET)
 #define PORTS_ALL    (PORTS_INSIDE | PORT_EXTERNAL)
+/* of what a service's own socket serves too */
+#define PORTS_INSIDE_SERVICE (PORTS_INSIDE | PORT_SERVICE)
+#define PORTS_EVERY          (PORTS_ALL | PORT_SERVICE)
 
 struct server;
 struct request;
@@ -57,9 +60,10 @@ struct request {
     const struct route *route; /* NULL until matched */
     const char *allow;         /* Allow header of a 405 */
     enum port port;
-    struct address who; /* of an outside peer */
-    char *raw;          /* request target as received */
-    const char *end;    /* of the target in the library's buffer; only compared */
+    const char *service; /* whose socket it is, with PORT_SERVICE */
+    struct address who;  /* of an outside peer; of a service, its number */
+    char *raw;           /* request target as received */
+    const char *end;     /* of the target in the library's buffer; only compared */
     struct target target;
     struct bytes segment;
     struct query query;
@@ -72,6 +76,7 @@ struct request {
     } flush;
     struct collect_request collect; /* views into nonce */
     struct buf nonce;
+    uint8_t service_nonce[NONCE_MAX]; /* what is bound for a service */
     uint32_t pcrs;
     bool all_pcrs;
     struct evidence *evidence;

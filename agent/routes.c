@@ -11,7 +11,7 @@
 #include "base/auto.h"
 
 #define COLLATERALS                                                                                          \
-    .method = "GET", .ports = PORTS_ALL, .evidence = true, .parameters = { "pcr_bank", "fresh" },            \
+    .method = "GET", .ports = PORTS_EVERY, .evidence = true, .parameters = { "pcr_bank", "fresh" },          \
     .prepare = collaterals_prepare, .begin = evidence_begin, .answer = collaterals_answer
 
 #define GOLDEN                                                                                               \
@@ -19,11 +19,11 @@
     .prepare = golden_prepare, .begin = evidence_begin, .answer = golden_answer
 
 #define VERIFY                                                                                               \
-    .method = "POST", .ports = PORTS_INSIDE, .body_max = VERIFY_BODY_MAX, .begin = verify_begin,             \
+    .method = "POST", .ports = PORTS_INSIDE_SERVICE, .body_max = VERIFY_BODY_MAX, .begin = verify_begin,     \
     .answer = verify_answer
 
 static const struct route routes[] = {
-    { .method = "GET", .path = "/platform", .ports = PORTS_INSIDE, .answer = platform_answer },
+    { .method = "GET", .path = "/platform", .ports = PORTS_INSIDE_SERVICE, .answer = platform_answer },
     { .path = "/collaterals/{nonce}", COLLATERALS },
     { .path = "/offchain/collaterals/{nonce}", COLLATERALS },
     { .path = "/golden-measurement", GOLDEN },
@@ -77,7 +77,7 @@ static const struct route routes[] = {
       .prepare = livepatch_prepare,
       .begin = livepatch_begin,
       .answer = operate_answer },
-    { .method = "GET", .path = "/healthz", .ports = PORTS_ALL, .answer = healthz_answer },
+    { .method = "GET", .path = "/healthz", .ports = PORTS_EVERY, .answer = healthz_answer },
     { .method = "GET",
       .path = "/metrics",
       .ports = PORTS_INSIDE,

@@ -2,6 +2,7 @@
 
 #include "agent/conns.h"
 #include "agent/metrics.h"
+#include "agent/service_sockets.h"
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/log.h"
@@ -20,6 +21,9 @@
 #define ACCEPT_BATCH        64
 #define DRAIN_STEP_MS       10
 #define JOURNAL_TEXT_MAX    (16u << 20)
+/* The tag of a connection: its port, and above that the number of the service. */
+#define PORT_BITS 8
+#define PORT_MASK ((1 << PORT_BITS) - 1)
 
 static const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 
@@ -32,6 +36,7 @@ struct side {
 
 struct server {
     struct side inside, outside;
+    struct side services; /* its event thread is started with the first connection of a service */
     struct rates *rates;
     struct metrics *metrics;
     pthread_rwlock_t lock; /* collector and limits */
@@ -42,6 +47,7 @@ struct server {
     struct verifier *verifier;
     struct collateral_service *collateral;
     struct operate *operate;
+    struct service_sockets *sockets;
     atomic_bool draining;
     bool emulated;
     enum cloud_type cloud;
@@ -113,7 +119,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     if (!r->routed) {
         if (!conns_busy(side->conns, fd_of(connection), now_ms(), &r->who, &tag))
             return MHD_NO;
-        r->port = (enum port)tag;
+        r->port = (enum port)(tag & PORT_MASK);
+        if (r->port == PORT_SERVICE)
+            r->service = service_sockets_name(side->server->sockets, (unsigned)tag >> PORT_BITS);
         request_route(r, method, version);
         /* An answer given now leaves the body unread and closes the connection. */
         return r->failed && request_has_body(r) ? request_answer(r) : MHD_YES;
@@ -191,15 +199,17 @@ int server_new(const struct server_options *options, struct server **out, struct
     s->verifier = options->verifier;
     s->collateral = options->collateral;
     s->operate = options->operate;
+    s->sockets = options->services;
     s->limits = options->limits;
     s->emulated = options->emulated;
     s->cloud = collector_cloud(options->collector);
     s->inside = (struct side){ s, NULL, conns_new(false) };
     s->outside = (struct side){ s, NULL, conns_new(true) };
+    s->services = (struct side){ s, NULL, conns_new(true) };
     s->rates = rates_new();
     s->metrics = metrics_new();
     hex_to(s->spki_sha256, bytes_of(options->tls->spki_sha256, 32));
-    if (!s->inside.conns || !s->outside.conns || !s->rates || !s->metrics) {
+    if (!s->inside.conns || !s->outside.conns || !s->services.conns || !s->rates || !s->metrics) {
         server_free(s);
         return err_set(err, ERR_IO, ENOMEM, "no memory for the server");
     }
@@ -212,12 +222,11 @@ int server_new(const struct server_options *options, struct server **out, struct
 }
 
 /* One accepted connection: admitted and handed over, or closed. */
-static void admit(struct server *s, int fd, enum port port, const struct sockaddr_storage *peer, socklen_t n)
+static void admit(struct side *side, int fd, int tag, const struct address *who,
+                  const struct sockaddr_storage *peer, socklen_t n)
 {
-    struct side *side = port == PORT_EXTERNAL ? &s->outside : &s->inside;
-    struct limits limits = limits_of(s);
-    struct address who = address_of(peer);
-    if (!conns_add(side->conns, fd, &who, (int)port, &limits, now_ms())) {
+    struct limits limits = limits_of(side->server);
+    if (!conns_add(side->conns, fd, who, tag, &limits, now_ms())) {
         close(fd);
         return;
     }
@@ -226,14 +235,16 @@ static void admit(struct server *s, int fd, enum port port, const struct sockadd
         conns_remove(side->conns, fd);
 }
 
-int server_accept(struct server *s, int listener, enum port port, struct err *err)
+/* @param who  NULL: the peer's address */
+static int accept_all(struct side *side, int listener, int tag, const struct address *who, struct err *err)
 {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         struct sockaddr_storage peer = { 0 };
         socklen_t n = sizeof(peer);
         int fd = accept4(listener, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct address from = address_of(&peer);
         if (fd >= 0)
-            admit(s, fd, port, &peer, n);
+            admit(side, fd, tag, who ? who : &from, &peer, n);
         else if (errno == EAGAIN)
             return 0;
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
@@ -242,11 +253,26 @@ int server_accept(struct server *s, int listener, enum port port, struct err *er
     return 0;
 }
 
+int server_accept(struct server *s, int listener, enum port port, struct err *err)
+{
+    return accept_all(port == PORT_EXTERNAL ? &s->outside : &s->inside, listener, (int)port, NULL, err);
+}
+
+int server_accept_service(struct server *s, int listener, unsigned id, struct err *err)
+{
+    /* An address that no peer has: ff00::/8 is multicast. */
+    const struct address who = { { 0xFF, (uint8_t)(id >> 8), (uint8_t)id } };
+    if (!s->services.daemon && start_side(&s->services, NULL, err) < 0)
+        return -1;
+    return accept_all(&s->services, listener, (int)(PORT_SERVICE | id << PORT_BITS), &who, err);
+}
+
 unsigned server_expire(struct server *s)
 {
     struct limits limits = limits_of(s);
     uint64_t now = now_ms();
-    return conns_expire(s->inside.conns, &limits, now) + conns_expire(s->outside.conns, &limits, now);
+    return conns_expire(s->inside.conns, &limits, now) + conns_expire(s->outside.conns, &limits, now)
+           + conns_expire(s->services.conns, &limits, now);
 }
 
 void server_set_limits(struct server *s, const struct limits *limits)
@@ -258,10 +284,11 @@ void server_set_limits(struct server *s, const struct limits *limits)
 
 static unsigned busy(struct server *s)
 {
-    struct conns_stats inside, outside;
+    struct conns_stats inside, outside, services;
     conns_stats_get(s->inside.conns, &inside);
     conns_stats_get(s->outside.conns, &outside);
-    return inside.busy + outside.busy;
+    conns_stats_get(s->services.conns, &services);
+    return inside.busy + outside.busy + services.busy;
 }
 
 void server_drain(struct server *s, unsigned max_ms)
@@ -283,8 +310,11 @@ void server_free(struct server *s)
         MHD_stop_daemon(s->inside.daemon);
     if (s->outside.daemon)
         MHD_stop_daemon(s->outside.daemon);
+    if (s->services.daemon)
+        MHD_stop_daemon(s->services.daemon);
     conns_free(s->inside.conns);
     conns_free(s->outside.conns);
+    conns_free(s->services.conns);
     rates_free(s->rates);
     metrics_free(s->metrics);
     pthread_rwlock_destroy(&s->lock);
@@ -382,7 +412,7 @@ void server_count(struct server *s, const struct request *r, uint64_t took_us)
 void server_metrics_put(struct server *s, struct buf *out)
 {
     struct collector_stats collected = { 0 };
-    struct conns_stats inside, outside;
+    struct conns_stats inside, outside, services;
     struct collector *c = server_collector_get(s);
     if (c) {
         collector_stats_get(c, &collected);
@@ -390,9 +420,11 @@ void server_metrics_put(struct server *s, struct buf *out)
     }
     conns_stats_get(s->inside.conns, &inside);
     conns_stats_get(s->outside.conns, &outside);
+    conns_stats_get(s->services.conns, &services);
     metrics_put_requests(s->metrics, out);
     metrics_put_connections("inside", &inside, out);
     metrics_put_connections("outside", &outside, out);
+    metrics_put_connections("services", &services, out);
     metrics_put_collector(&collected, out);
     if (s->collateral)
         metrics_put_collateral(s->collateral, out);

@@ -10,6 +10,7 @@
 #include "agent/tls.h"
 
 struct verifier;
+struct service_sockets;
 struct operate;
 struct collateral_service;
 
@@ -21,6 +22,7 @@ struct server_options {
     struct verifier *verifier;         /* NULL: none; lives as long as requests may be answered */
     struct operate *operate;           /* NULL: none, no management; stopped before the collector is freed */
     struct collateral_service *collateral; /* for /metrics; NULL: none */
+    struct service_sockets *services;      /* names of PORT_SERVICE; NULL: none */
     bool emulated;
     struct limits limits;
 };
@@ -31,6 +33,10 @@ MUST_USE int server_new(const struct server_options *options, struct server **ou
 /** Accepts what waits on a listening socket, within the limits. @return 0, or -1 with ERR_IO: no descriptors
  * left, wait a moment */
 MUST_USE int server_accept(struct server *s, int listener, enum port port, struct err *err);
+
+/** As server_accept() on the socket of one service: connections and evidence requests are limited as those of
+ * one outside address are. id: that of service_sockets_name(). */
+MUST_USE int server_accept_service(struct server *s, int listener, unsigned id, struct err *err);
 
 /** Ends connections over their deadline. @return how many are open */
 unsigned server_expire(struct server *s);

@@ -5,14 +5,14 @@
 
 #include "base/auto.h"
 #include "evidence/collect.h"
+#include "evidence/service.h"
 #include "tee/hcl_report.h"
 #include "tpm/measured.h"
 
 #define REPORT_DATA 64
 #define HALF        32
-#define SERVICE_TAG "cvm-agent/service"
 
-static const char magic_service[] = "Workload/collaterals";
+static const char magic_service[] = SERVICE_MAGIC;
 static const char *const magics[] = { "Internal/collaterals", "External/collaterals", magic_service };
 
 /* ---- the question ---- */
@@ -20,19 +20,10 @@ static const char *const magics[] = { "Internal/collaterals", "External/collater
 /* The nonce that the machine binds. A service's is its own: contract, section 2. */
 static int bound_nonce(const struct document *d, struct buf *out, struct err *err)
 {
-    struct digest digest;
-    if (!d->service) {
-        buf_put(out, d->nonce);
-        return 0;
-    }
-    const struct bytes parts[] = {
-        bytes_of(SERVICE_TAG, sizeof(SERVICE_TAG)), /* with its 0x00 */
-        bytes_of(d->service, strlen(d->service) + 1),
-        d->nonce,
-    };
-    if (digest_parts(ALG_SHA256, parts, ARRAY_SIZE(parts), &digest, err) < 0)
+    uint8_t of_service[NONCE_MAX];
+    if (d->service && service_nonce(d->service, d->nonce, of_service, err) < 0)
         return -1;
-    buf_put(out, bytes_of(digest.b, NONCE_MAX));
+    buf_put(out, d->service ? bytes_of(of_service, NONCE_MAX) : d->nonce);
     return 0;
 }
 

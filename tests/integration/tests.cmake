@@ -107,3 +107,9 @@ set_target_properties(engine_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BI
 cvm_script_test(test_policy_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_policy_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
 cvm_test(test_workload_log SOURCES integration/test_workload_log.c DEPENDS workload LABELS integration)
+if(CVM_EMULATOR)
+    cvm_test(test_service_sockets SOURCES integration/test_service_sockets.c integration/emulator_rig.c
+        DEPENDS agent emulator LIBS PkgConfig::MHD Threads::Threads LABELS integration)
+    target_compile_definitions(test_service_sockets PRIVATE
+        CHECK_EMULATOR="${CMAKE_SOURCE_DIR}/tests/interop/check_emulator.py")
+endif()
