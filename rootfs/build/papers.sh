@@ -1,21 +1,22 @@
 # shellcheck shell=bash
 # What lies beside the disk: what it is, what it is made of, and how it was made.
 
-papers_make() { # papers_make TREE WORK
-    local work=$2
+papers_make() { # papers_make POOL TREE WORK
+    local work=$3
     step "writing the papers"
     jq -n --arg flavour "$FLAVOUR" --arg version "$VERSION" --arg root "$ROOT_HASH" --arg salt "$SALT" --argjson blocks "$BLOCKS" \
         --arg cmdline "$CMDLINE" --arg kernel "$KERNEL" --arg uki "$(sha256sum "$work/uki.efi" | cut -c1-64)" \
         --arg initrd "$(sha256sum "$work/initrd" | cut -c1-64)" --arg disk "$(sha256sum "$work/disk.raw" | cut -c1-64)" \
         '{version: 1, flavour: $flavour, agent: $version, kernel: $kernel, cmdline: $cmdline, uki_sha256: $uki, initrd_sha256: $initrd,
           disk_sha256: $disk, root: {hash: $root, algorithm: "sha256", salt: $salt, data_blocks: $blocks, block_size: 4096}}' >"$work/image.json"
-    spdx >"$work/spdx.json"
+    packages_used "$1" "$2" | sort -u >"$work/used"
+    spdx "$work/used" >"$work/spdx.json"
     provenance "$work" >"$work/provenance.json"
 }
 
 # SPDX 2.3: the packages that went in, by version and digest.
-spdx() {
-    grep -v '^#' "$LOCK" | jq -R -s --arg version "$VERSION" --arg flavour "$FLAVOUR" --arg root "$ROOT_HASH" \
+spdx() { # spdx NAMES
+    awk 'NR == FNR { used[$1] = 1; next } used[$1]' "$1" "$LOCK" | jq -R -s --arg version "$VERSION" --arg flavour "$FLAVOUR" --arg root "$ROOT_HASH" \
         --arg created "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" '
         def id: "SPDXRef-Package-" + gsub("[^A-Za-z0-9.-]"; "-");
         [split("\n")[] | select(. != "") | split(" ") | {name: .[0], version: .[1], sha: .[2], path: .[4]}] as $p |
@@ -39,7 +40,7 @@ provenance() { # provenance WORK
     commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
     [ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || commit=$commit-modified
     tools=$({
-        echo "erofs-utils $(mkfs.erofs --version 2>&1 | awk 'NR == 1 { print $NF }')"
+        echo "erofs-utils $({ mkfs.erofs --version 2>&1 || true; } | awk 'NR == 1 { print $NF }')"
         echo "cryptsetup $(veritysetup --version | awk '{ print $2 }')"
         echo "binutils $(objcopy --version | awk 'NR == 1 { print $NF }')"
         echo "gdisk $(sgdisk --version | awk 'NR == 1 { print $NF }')"

@@ -16,11 +16,12 @@ pool_unpack() { # pool_unpack POOL: all packages of the lock in one folder
     local name sha rest
     step "unpacking $(grep -vc '^#' "$LOCK") packages"
     merged_usr "$1"
+    mkdir "$1.files"
     while read -r name _ sha rest; do
         [[ $name == \#* ]] && continue
         dpkg-deb --fsys-tarfile "$CACHE/debs/$sha.deb" |
-            tar -x -C "$1" --no-same-owner --keep-directory-symlink --exclude='./usr/share/doc/*' \
-                --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' ||
+            tar -xv -C "$1" --no-same-owner --keep-directory-symlink --exclude='./usr/share/doc/*' \
+                --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' >"$1.files/$name" ||
             die "package $name cannot be unpacked"
     done <"$LOCK"
 }
@@ -140,6 +141,19 @@ tree_make() { # tree_make POOL TREE
     certificates "$pool" "$tree"
     tree_check "$tree"
     find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+}
+
+# The packages of which something is in the image, by name: what the list of materials has. Paths of packages may still
+# begin with /lib and /bin, which are links in the tree.
+packages_used() { # packages_used POOL TREE
+    local list
+    find "$2" \( -type f -o -type l \) -printf './%P\n' | sort >"$1.tree"
+    for list in "$1.files"/*; do
+        [ -z "$(grep -v '/$' "$list" | sed -E 's#^\./(bin|sbin|lib|lib64)/#./usr/\1/#; s#\.ko\.xz$#.ko#' | sort | comm -12 - "$1.tree" | head -1)" ] ||
+            basename "$list"
+    done
+    # These came by another way: the kernel and the stub are in the kernel image, the certificates in one bundle.
+    grep -oE '^(linux-image-[^ ]*-cloud-amd64|systemd-boot-efi|ca-certificates)' "$LOCK"
 }
 
 # What must never be in an image of this flavour.

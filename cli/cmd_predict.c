@@ -1,0 +1,189 @@
+#include "cli/commands.h"
+
+#include "base/auto.h"
+#include "base/enc.h"
+#include "base/file.h"
+#include "image/disk.h"
+#include "image/predict.h"
+#include "tee/shape.h"
+
+#include <string.h>
+
+#define PCR(n) (1u << (n))
+
+/* What the agent pins too (contract, section 4); the rest follows the VM's devices and disk: only with --all.
+ */
+#define PCRS_PINNED                                                                                          \
+    (PCR(0) | PCR(2) | PCR(3) | PCR(4) | PCR(7) | PCR(8) | PCR(9) | PCR(11) | PCR(12) | PCR(13) | PCR(16)    \
+     | PCR(23))
+#define PCRS_HISTORY (PCR(14) | PCR(15))
+
+struct predicting {
+    const char *path, *firmware_path, *shape_name, *bank, *out;
+    bool no_workload, all, json;
+    const struct shape *shape;
+    struct disk disk;
+    struct firmware firmware;
+    struct prediction prediction;
+};
+
+static void predicting_done(struct predicting *p)
+{
+    disk_close(&p->disk);
+}
+
+static int read_firmware(struct predicting *p, uint16_t alg)
+{
+    AUTO(free_u8) uint8_t *data = NULL;
+    struct err err = { 0 };
+    size_t n = 0;
+    int rc = read_input(p->firmware_path, FIRMWARE_MAX, &data, &n);
+    if (rc)
+        return rc;
+    if (firmware_parse(bytes_of(data, n), alg, &p->firmware, &err) < 0)
+        return fail_err(STATUS_INPUT, p->firmware_path, "cannot be read", &err);
+    return 0;
+}
+
+/* Without a word about the workload its registers are not known: the disk's data partition is the host's. */
+static void workload_registers(struct predicting *p)
+{
+    static const uint8_t pcrs[] = { 15, 23 };
+    for (size_t i = 0; i < ARRAY_SIZE(pcrs) && !p->no_workload; i++) {
+        p->prediction.pcr[pcrs[i]].kind = UNKNOWN;
+        p->prediction.pcr[pcrs[i]].why = "the workload: give --no-workload if there is none";
+    }
+}
+
+static int predict(struct predicting *p)
+{
+    struct err err = { 0 };
+    struct verity_header header;
+    uint8_t root[32];
+    uint16_t alg = digest_by_name(p->bank);
+    if (!alg)
+        return fail(STATUS_USAGE, p->bank, "no such bank", "sha256 or sha384");
+    p->shape = shape_by_name(p->shape_name);
+    if (!p->shape)
+        return fail(STATUS_USAGE, p->shape_name, "no such shape", "see cvm-agent --help");
+    int rc = p->firmware_path ? read_firmware(p, alg) : 0;
+    if (rc)
+        return rc;
+    /* A prediction for an image that would not boot is worth nothing: the root is looked at too. */
+    if (disk_open(p->path, &p->disk, &err) < 0 || disk_check_root(&p->disk, root, &header, &err) < 0)
+        return fail_err(err.kind == ERR_DENIED ? STATUS_NO : STATUS_INPUT, p->path, "not an image that boots",
+                        &err);
+    if (predict_boot(&p->disk.gpt, &p->disk.uki, p->firmware_path ? &p->firmware : NULL, alg, &p->prediction,
+                     &err)
+        < 0)
+        return fail_err(status_of(&err), p->path, "cannot predict", &err);
+    workload_registers(p);
+    return 0;
+}
+
+static json_t *golden(const struct predicting *p)
+{
+    json_t *pcrs = json_object();
+    for (unsigned i = 0; i < PREDICT_PCRS; i++) {
+        char key[8];
+        bool wanted = p->all ? !(PCRS_HISTORY >> i & 1) : PCRS_PINNED >> i & 1;
+        snprintf(key, sizeof(key), "%u", i);
+        if (wanted && p->prediction.pcr[i].kind == PREDICTED)
+            json_object_set_new(pcrs, key, json_hex(digest_bytes(&p->prediction.pcr[i].value)));
+    }
+    json_t *inner = json_pack("{s:i, s:{s:s, s:s}, s:{s:s, s:o, s:{}}}", "version", 1, "platform", "tee",
+                              tee_name(p->shape->tee), "cloud", cloud_name(p->shape->cloud), "tpm", "bank",
+                              digest_name(p->prediction.alg), "pcrs", pcrs, "events");
+    if (inner && p->no_workload)
+        json_object_set_new(inner, "workload", json_null());
+    return inner ? json_pack("{s:o}", "golden_measurement", inner) : NULL;
+}
+
+static json_t *answer(const struct predicting *p)
+{
+    json_t *rows = json_array();
+    for (unsigned i = 0; i < PREDICT_PCRS; i++) {
+        const struct predict_pcr *pcr = &p->prediction.pcr[i];
+        json_t *row = json_pack("{s:i, s:s, s:s}", "pcr", (int)i, "state", predict_kind_name(pcr->kind),
+                                "why", pcr->why);
+        if (row && pcr->kind == PREDICTED)
+            json_object_set_new(row, "value", json_hex(digest_bytes(&pcr->value)));
+        json_array_append_new(rows, row);
+    }
+    return json_pack("{s:s, s:o}", "bank", digest_name(p->prediction.alg), "pcrs", rows);
+}
+
+static int print_table(const struct predicting *p)
+{
+    AUTO(buf_done) struct buf text = buf_new(65536);
+    for (unsigned i = 0; i < PREDICT_PCRS; i++) {
+        const struct predict_pcr *pcr = &p->prediction.pcr[i];
+        if (i >= 17 && i <= 22)
+            continue;
+        buf_printf(&text, "PCR %-2u  %-18s  ", i, predict_kind_name(pcr->kind));
+        if (pcr->kind == PREDICTED) {
+            hex_put(&text, digest_bytes(&pcr->value));
+            buf_str(&text, "  ");
+        }
+        buf_printf(&text, "%s\n", pcr->why);
+    }
+    return write_out(&text, NULL);
+}
+
+static int write_golden(const struct predicting *p)
+{
+    AUTO(buf_done) struct buf text = buf_new(1u << 20);
+    AUTO(json_drop) json_t *document = golden(p);
+    if (!document)
+        return fail(STATUS_ENVIRONMENT, "predict", "out of memory", NULL);
+    json_put(&text, document, true);
+    return write_out(&text, p->out);
+}
+
+static int run(int argc, char **argv)
+{
+    AUTO(predicting_done)
+    struct predicting p = { .disk = { .fd = -1 }, .shape_name = "snp-vtpm", .bank = "sha256" };
+    const struct option_row rows[] = {
+        { "firmware", OPTION_TEXT, &p.firmware_path },
+        { "shape", OPTION_TEXT, &p.shape_name },
+        { "bank", OPTION_TEXT, &p.bank },
+        { "no-workload", OPTION_FLAG, &p.no_workload },
+        { "all", OPTION_FLAG, &p.all },
+        { "json", OPTION_FLAG, &p.json },
+        { "o", OPTION_TEXT, &p.out },
+    };
+    int rc = options_parse(&command_predict, argc, argv, rows, ARRAY_SIZE(rows), &p.path, 1, 1);
+    if (rc)
+        return rc == STATUS_HELP ? 0 : rc;
+    rc = predict(&p);
+    if (rc == 0 && p.out)
+        rc = write_golden(&p);
+    if (rc)
+        return rc;
+    if (!p.json)
+        return print_table(&p);
+    AUTO(json_drop) json_t *value = answer(&p);
+    return value ? write_json(value) : fail(STATUS_ENVIRONMENT, "predict", "out of memory", NULL);
+}
+
+const struct command command_predict = {
+    "predict",
+    "DISK [--firmware FILE] [--shape SHAPE] [-o GOLDEN.json]",
+    "Computes the PCRs that a boot of a disk image will have",
+    "DISK is a raw disk that build-image made. From its files alone every register is predicted, or said to "
+    "be\n"
+    "firmware-dependent (record one boot of each firmware and machine type) or unknown. The root is checked\n"
+    "against its hash first.\n"
+    "\n"
+    "  --firmware FILE  the OVMF image (OVMF_CODE_4M.fd): then PCR 7 is predicted, for Secure Boot off and "
+    "no\n"
+    "                   keys enrolled\n"
+    "  --shape SHAPE    the platform that the golden measurement is for (default: snp-vtpm)\n"
+    "  --no-workload    there is no workload: PCR 23 and 15 stay zero\n"
+    "  --bank B         sha256 (default) or sha384\n"
+    "  --all            the golden measurement pins all that is predicted, PCR 5 and 6 too\n"
+    "  --json           prints {\"bank\",\"pcrs\":[{\"pcr\",\"state\",\"value\",\"why\"}]}\n"
+    "  -o FILE          writes a golden measurement of what is predicted, whole or not at all\n",
+    run,
+};
