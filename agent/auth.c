@@ -235,6 +235,14 @@ int auth_may_give(struct auth *a, const char *signature, const uint8_t spki_sha2
     return rc;
 }
 
+bool auth_has_owner(struct auth *a)
+{
+    pthread_mutex_lock(&a->lock);
+    bool has = a->owner != NULL;
+    pthread_mutex_unlock(&a->lock);
+    return has;
+}
+
 int auth_check_update(struct auth *a, const char *signature, uint64_t version,
                       const uint8_t zip_sha384[static 48], bool *signed_, struct err *err)
 {

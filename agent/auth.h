@@ -60,6 +60,9 @@ MUST_USE int auth_check(struct auth *a, const char *header, const struct address
 MUST_USE int auth_may_give(struct auth *a, const char *signature, const uint8_t spki_sha256[static 32],
                            struct err *err);
 
+/** Whether updates must be signed. */
+bool auth_has_owner(struct auth *a);
+
 /** The owner's signature of an update, where there is an owner: over SHA-256("cvm-agent/update" 00, version
  * as u64be, SHA-384 of the zip).
  *  @param signed_  receives whether there is an owner (and he has signed)

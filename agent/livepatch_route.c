@@ -1,6 +1,7 @@
 #include "agent/livepatch_route.h"
 
 #include "agent/kmodule.h"
+#include "agent/measurements.h"
 #include "agent/operate.h"
 #include "agent/server.h"
 #include "agent/workload.h"
@@ -40,10 +41,11 @@ static int measure(struct tpm *tpm, void *arg, struct err *err)
 static int apply(struct workload *w, const struct kmodule *m, struct bytes module, const uint8_t *sha384,
                  struct err *err)
 {
-    struct measuring measuring = { w->log, m->name, sha384 };
+    struct workload_log *log = w->measurements ? measurements_log(w->measurements) : NULL;
+    struct measuring measuring = { log, m->name, sha384 };
     if (!m->livepatch)
         return err_set(err, ERR_DENIED, 0, "the module %s is no livepatch", m->name);
-    if (!w->log)
+    if (!log)
         return err_set(err, ERR_UNAVAILABLE, 0, "there is no workload log to measure a livepatch in");
     if (priv_livepatch_ready(w->priv, err) < 0)
         return -1;

@@ -20,8 +20,8 @@ struct operate {
     struct identity *identity;
     const struct workload_policy *policy;
     struct workload *workload;
-    pthread_mutex_t lock; /* worker: a late request must not meet a stopped one */
-    struct worker *worker, *writer;
+    pthread_mutex_t lock; /* workers: a late request must not meet a stopped one */
+    struct worker *worker[OPERATE_THREADS], *writer;
     char state[PATH_MAX];
     uint8_t spki_sha256[32];
 };
@@ -30,6 +30,7 @@ struct op {
     struct job job;
     struct request *request;
     operate_fn *work;
+    void (*dropped)(struct request *r);
     struct buf answer;
 };
 
@@ -51,7 +52,9 @@ int operate_new(const struct operate_options *options, struct operate **out, str
     if (identity_new(&identity, &o->identity, err) < 0
         || acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
         || path_set(o->state, sizeof(o->state), err, "%s", options->state) < 0
-        || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker, err) < 0
+        || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker[OPERATE_SHORT], err) < 0
+        || worker_start("engine", WAITING_MAX, WAITING_MAX, &o->worker[OPERATE_ENGINE], err) < 0
+        || worker_start("update", 1, 1, &o->worker[OPERATE_UPDATE], err) < 0
         || worker_start("upload", WAITING_MAX, WAITING_MAX, &o->writer, err) < 0) {
         operate_free(o);
         return err_while(err, "start the management routes");
@@ -65,10 +68,13 @@ void operate_stop(struct operate *o)
     if (!o)
         return;
     pthread_mutex_lock(&o->lock);
-    struct worker *worker = MOVE(o->worker), *writer = MOVE(o->writer);
+    struct worker *worker[OPERATE_THREADS], *writer = MOVE(o->writer);
+    for (size_t i = 0; i < OPERATE_THREADS; i++)
+        worker[i] = MOVE(o->worker[i]);
     pthread_mutex_unlock(&o->lock);
     worker_stop(writer);
-    worker_stop(worker);
+    for (size_t i = 0; i < OPERATE_THREADS; i++)
+        worker_stop(worker[i]);
 }
 
 void operate_free(struct operate *o)
@@ -95,6 +101,11 @@ struct workload *operate_workload(const struct operate *o)
 struct identity *operate_identity(const struct operate *o)
 {
     return o->identity;
+}
+
+const char *operate_state(const struct operate *o)
+{
+    return o->state;
 }
 
 struct auth *operate_auth(const struct operate *o)
@@ -139,12 +150,21 @@ static void run(struct job *job)
 
 static void dropped(struct job *job)
 {
-    struct request *r = ((struct op *)job)->request;
+    struct op *op = (struct op *)job;
+    struct request *r = op->request;
+    if (op->dropped)
+        op->dropped(r);
     r->failed = shutting_down(&r->err) < 0;
     request_resume(r);
 }
 
 int operate_begin(struct request *r, operate_fn *work, struct err *err)
+{
+    return operate_begin_on(r, OPERATE_SHORT, work, NULL, err);
+}
+
+int operate_begin_on(struct request *r, enum operate_thread thread, operate_fn *work,
+                     void (*when_dropped)(struct request *r), struct err *err)
 {
     struct operate *o = server_operate(r->server);
     if (!o)
@@ -152,10 +172,12 @@ int operate_begin(struct request *r, operate_fn *work, struct err *err)
     struct op *op = calloc(1, sizeof(*op));
     if (!op)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a request");
-    *op = (struct op){ { run, dropped, r->port == PORT_EXTERNAL, NULL }, r, work, buf_new(ANSWER_MAX) };
+    *op = (struct op){
+        { run, dropped, r->port == PORT_EXTERNAL, NULL }, r, work, when_dropped, buf_new(ANSWER_MAX)
+    };
     r->op = op;
     pthread_mutex_lock(&o->lock);
-    int rc = o->worker ? worker_submit(o->worker, &op->job, err) : shutting_down(err);
+    int rc = o->worker[thread] ? worker_submit(o->worker[thread], &op->job, err) : shutting_down(err);
     pthread_mutex_unlock(&o->lock);
     return rc;
 }

@@ -33,6 +33,7 @@ void operate_free(struct operate *o);
 const struct workload_policy *operate_policy(const struct operate *o);
 struct workload *operate_workload(const struct operate *o);
 struct identity *operate_identity(const struct operate *o);
+const char *operate_state(const struct operate *o);
 struct auth *operate_auth(const struct operate *o);
 struct acts *operate_acts(const struct operate *o);
 struct journal *operate_journal(const struct operate *o);
@@ -44,6 +45,14 @@ typedef int operate_fn(struct request *r, struct buf *out, struct err *err);
 /** For a route's begin: queues the work, which ends in request_resume().
  *  @return 0, or -1 with ERR_LIMITED (too many wait) or ERR_UNAVAILABLE */
 MUST_USE int operate_begin(struct request *r, operate_fn *work, struct err *err);
+
+/** The threads on which work is done: what waits for the TPM a moment; what waits for the engine; updates. */
+enum operate_thread { OPERATE_SHORT, OPERATE_ENGINE, OPERATE_UPDATE, OPERATE_THREADS };
+
+/** As operate_begin() on one of the threads.
+ *  @param dropped  called instead of work at shutdown; may be NULL */
+MUST_USE int operate_begin_on(struct request *r, enum operate_thread thread, operate_fn *work,
+                              void (*dropped)(struct request *r), struct err *err);
 
 /** Begins to take the file that a request brings. */
 MUST_USE int operate_upload(struct request *r, bool raw, uint64_t max, struct err *err);

@@ -12,8 +12,7 @@
 #include <errno.h>
 #include <limits.h>
 
-#define OWNER_PATH "config/cvm_agent/owner.pub"
-#define TARS_MAX   1024
+#define TARS_MAX 1024
 
 /* ---- reading ---- */
 
@@ -131,7 +130,7 @@ static int read_owner(struct prepared *p, struct err *err)
 {
     AUTO(pkey_drop) EVP_PKEY *key = NULL;
     bool found;
-    if (load(p->tree, OWNER_PATH, OWNER_FILE_MAX, &p->owner_pub, &found, err) < 0)
+    if (load(p->tree, WORKLOAD_OWNER_PATH, OWNER_FILE_MAX, &p->owner_pub, &found, err) < 0)
         return -1;
     return found ? owner_key_parse(buf_bytes(&p->owner_pub), &key, err) : 0;
 }

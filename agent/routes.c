@@ -7,6 +7,7 @@
 #include "agent/operate.h"
 #include "agent/sign_route.h"
 #include "agent/token_route.h"
+#include "agent/update_route.h"
 #include "agent/verify_route.h"
 #include "base/auto.h"
 
@@ -67,6 +68,15 @@ static const struct route routes[] = {
       .auth = true,
       .type = "text/plain",
       .begin = token_rotate_begin,
+      .answer = operate_answer },
+    { .method = "POST",
+      .path = "/update-workload",
+      .ports = PORT_EXTERNAL,
+      .auth = true,
+      .body = BODY_FORM,
+      .parameters = { "dry_run" },
+      .prepare = update_prepare,
+      .begin = update_begin,
       .answer = operate_answer },
     { .method = "POST",
       .path = "/livepatch",

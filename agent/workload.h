@@ -16,9 +16,14 @@
 #include "workload/runner.h"
 #include "workload/signature_policy.h"
 #include "workload/tree.h"
-#include "workload/workload_log.h"
 
-#define WORKLOAD_PROJECT "workload" /* label of containers, prefix of their names */
+#include <stdatomic.h>
+
+#define WORKLOAD_OWNER_PATH "config/cvm_agent/owner.pub"
+#define WORKLOAD_PROJECT    "workload" /* label of containers, prefix of their names */
+
+struct measurements;
+struct workload;
 
 /** A private copy, judged and ready to be measured and started. */
 struct prepared {
@@ -35,15 +40,20 @@ struct workload {
     /* fixed after start */
     struct collector *collector;
     struct priv_client *priv;
-    const char *directory;    /* on the data partition: --workload */
-    const char *private_dir;  /* on the private medium; NULL: there is none */
-    const char *etc;          /* "/etc": subuid, subgid; NULL: owners are not looked up */
-    bool has_engine;          /* runner.engine can be used */
-    struct runner runner;     /* tree and listing are those of now */
-    struct workload_log *log; /* NULL: it could not be opened */
-    const char *why_not;      /* why nothing runs, for people; NULL: it does, or there is no workload */
+    const char *directory;             /* on the data partition: --workload */
+    const char *private_dir;           /* on the private medium; NULL: there is none */
+    const char *etc;                   /* "/etc": subuid, subgid; NULL: owners are not looked up */
+    bool has_engine;                   /* runner.engine can be used */
+    struct runner runner;              /* tree and listing are those of now */
+    struct measurements *measurements; /* NULL: the workload log could not be opened */
 
-    /* belongs to whoever starts or updates: one thread at a time */
+    /* around a change of what runs, for those who watch it; NULL: nobody */
+    void (*before)(void *ctx);
+    void (*after)(void *ctx, struct workload *w);
+    void *ctx;
+    const char *why_not; /* why nothing runs, for people; NULL: it does, or there is no workload */
+
+    atomic_bool busy;     /* somebody starts or updates; now belongs to him */
     struct prepared *now; /* what runs; NULL: nothing */
 };
 

@@ -153,6 +153,13 @@ static void tell_all(const struct plan *p, struct runner_report *report)
     }
 }
 
+int runner_config(const struct runner *r, struct compose *c, const struct compose_service *s,
+                  const char *image_id, char config[static ENGINE_ID_SIZE], struct err *err)
+{
+    AUTO(json_drop) json_t *spec = NULL;
+    return spec_container(r, c, s, image_id, &spec, config, err);
+}
+
 int runner_plan(const struct runner *r, struct compose *c, const struct runner_image *images, size_t n,
                 struct runner_report *report, struct err *err)
 {

@@ -41,6 +41,11 @@ struct runner_report {
     void *arg;
 };
 
+/** The hash of what a service is: its settings, its image and the files that it mounts. A container with the
+ * same one is left alone. */
+MUST_USE int runner_config(const struct runner *r, struct compose *c, const struct compose_service *s,
+                           const char *image_id, char config[static ENGINE_ID_SIZE], struct err *err);
+
 /** What runner_apply() would do; calls each() and counts, changes nothing. */
 MUST_USE int runner_plan(const struct runner *r, struct compose *c, const struct runner_image *images,
                          size_t n, struct runner_report *report, struct err *err);

@@ -1,0 +1,392 @@
+#include "agent/update.h"
+
+#include "agent/measurements.h"
+#include "agent/update_rules.h"
+#include "agent/update_store.h"
+#include "base/auto.h"
+#include "base/enc.h"
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "workload/zip.h"
+
+#include <errno.h>
+
+struct step {
+    struct workload *w;
+    const struct update *u;
+    struct update_places places;
+    struct prepared *next;
+    json_t *diff, *refused;
+    struct runner_report report;
+};
+
+static void step_done(struct step *s)
+{
+    prepared_free(s->next);
+    json_decref(s->diff);
+    json_decref(s->refused);
+}
+
+static int check_machine(const struct workload *w, struct err *err)
+{
+    if (!w->now && w->why_not)
+        return err_set(err, ERR_UNAVAILABLE, 0, "the workload does not run: %.250s", w->why_not);
+    if (!w->now)
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "there is no workload to update: the first one comes with the disk");
+    if (!w->has_engine || !w->measurements || !measurements_log(w->measurements) || !w->private_dir)
+        return err_set(err, ERR_UNAVAILABLE, 0, "there is no %s: see the agent's log",
+                       !w->has_engine ? "container engine" : "workload log, or no private folder");
+    return 0;
+}
+
+/* ---- before anything changes ---- */
+
+static int unpack(struct step *s, struct err *err)
+{
+    const struct workload_tree *now = s->w->now->tree;
+    struct workload_tree *tree = NULL;
+    if (zip_remove_tree(s->places.next, err) < 0 || zip_extract(s->u->zip, s->places.next, NULL, err) < 0)
+        return -1;
+    /* what an update may leave out, as it must not change */
+    if (update_carry(now, POLICY_PATH, s->places.next, err) < 0
+        || update_carry(now, WORKLOAD_OWNER_PATH, s->places.next, err) < 0
+        || workload_tree_read(s->places.next, NULL, &tree, err) < 0)
+        return -1;
+    return prepare_read(tree, s->w->etc, NULL, NULL, &s->next, err);
+}
+
+static struct runner runner_of(const struct step *s, const struct prepared *p)
+{
+    struct runner r = s->w->runner;
+    r.listing = p->tree;
+    return r;
+}
+
+struct hashes {
+    struct rule_service *service;
+    char (*config)[ENGINE_ID_SIZE];
+    size_t n;
+};
+
+static void hashes_done(struct hashes *h)
+{
+    free(h->service);
+    free((void *)h->config);
+}
+
+static int hash_services(const struct step *s, const struct prepared *p, struct hashes *h, struct err *err)
+{
+    const struct runner r = runner_of(s, p);
+    h->n = p->compose->service_count;
+    h->service = calloc(h->n + 1, sizeof(*h->service));
+    h->config = calloc(h->n + 1, sizeof(*h->config));
+    if (!h->service || !h->config)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for services");
+    for (size_t i = 0; i < h->n; i++) {
+        const struct compose_service *service = &p->compose->services[i];
+        if (runner_config(&r, p->compose, service, p->images[i].id, h->config[i], err) < 0)
+            return -1;
+        h->service[i] = (struct rule_service){ service->name, h->config[i] };
+    }
+    return 0;
+}
+
+static int first_refusal(const struct step *s, struct err *err)
+{
+    const char *first = json_string_value(json_array_get(s->refused, 0));
+    size_t n = json_array_size(s->refused);
+    if (!n)
+        return 0;
+    return err_set(err, ERR_DENIED, 0, "the policy refuses the update: %.220s%s", first,
+                   n > 1 ? ", and more (dry_run=1 lists all)" : "");
+}
+
+/* What needs no images is judged first: nothing is pulled for an update that is refused anyway. */
+static int judge(struct step *s, struct err *err)
+{
+    AUTO(hashes_done) struct hashes now = { NULL, NULL, 0 }, next = { NULL, NULL, 0 };
+    AUTO(json_drop) json_t *nothing = json_object(), *early = json_array();
+    const struct runner r = runner_of(s, s->next);
+    s->refused = json_array();
+    if (!nothing || !early || !s->refused)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the policy's verdict");
+    if (update_judge(s->w->now, s->next, nothing, s->refused, err) < 0
+        || (!s->u->dry_run && first_refusal(s, err) < 0))
+        return -1;
+    json_array_clear(s->refused);
+    if (prepare_images(s->next, &r, err) < 0 || hash_services(s, s->w->now, &now, err) < 0
+        || hash_services(s, s->next, &next, err) < 0)
+        return -1;
+    s->diff = update_diff(now.service, now.n, next.service, next.n);
+    if (!s->diff)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for services");
+    if (update_judge(s->w->now, s->next, s->diff, s->refused, err) < 0)
+        return -1;
+    return s->u->dry_run ? 0 : first_refusal(s, err);
+}
+
+/* ---- the change ---- */
+
+struct measuring {
+    const struct step *s;
+    bool back;
+};
+
+static int measure_on_tpm(struct tpm *tpm, void *arg, struct err *err)
+{
+    const struct measuring *m = arg;
+    const struct step *s = m->s;
+    struct workload_log *log = measurements_log(s->w->measurements);
+    return m->back ? workload_log_rollback(log, tpm, s->u->zip_sha384, s->w->now->plan, err)
+                   : workload_log_update(log, tpm, s->u->zip_sha384, s->next->plan, err);
+}
+
+/* The update's sequence, or the old one again. */
+static int measure(const struct step *s, bool back, struct err *err)
+{
+    struct measuring m = { s, back };
+    return collector_with_tpm(s->w->collector, measure_on_tpm, &m, err);
+}
+
+static void set_root(struct workload_tree *t, const char *path)
+{
+    char *root = strdup(path);
+    if (root) {
+        free(t->root);
+        t->root = root;
+    }
+}
+
+static int apply(struct step *s, struct prepared *p, struct err *err)
+{
+    const struct runner r = runner_of(s, p);
+    return runner_apply(&r, p->compose, p->images, p->compose->service_count, &s->report, err);
+}
+
+static struct update_note note_of(const struct step *s, enum update_phase phase)
+{
+    struct update_note note = { .phase = phase };
+    snprintf(note.boot_id, sizeof(note.boot_id), "%s", collector_boot_id(s->w->collector));
+    update_fingerprint(s->next->tree, note.next);
+    return note;
+}
+
+/* Until the new one is stored. What has been done is told by *exchanged. */
+static int change(struct step *s, bool *exchanged, bool *stored, struct err *err)
+{
+    struct update_note healthy = note_of(s, UPDATE_HEALTHY);
+    fault_point("update-staged");
+    if (measure(s, false, err) < 0)
+        return -1;
+    fault_point("update-measured");
+    if (update_exchange(s->places.next, s->places.current, err) < 0)
+        return -1;
+    *exchanged = true;
+    fault_point("update-exchanged");
+    if (apply(s, s->next, err) < 0)
+        return -1;
+    fault_point("update-applied");
+    if (update_note_write(&s->places, &healthy, err) < 0)
+        return -1;
+    fault_point("update-healthy");
+    if (update_exchange(s->places.staged, s->places.data, err) < 0)
+        return -1;
+    *stored = true;
+    fault_point("update-stored");
+    return 0;
+}
+
+/* The old workload again, on disk, in the registers and running. */
+static void roll_back(struct step *s, bool exchanged, bool stored, bool *whole, struct err *err)
+{
+    struct err why = { 0 };
+    const struct update_note staged = note_of(s, UPDATE_STAGED);
+    char cause[sizeof(err->cause)];
+    int rc = update_note_write(&s->places, &staged, &why);
+    rc |= stored ? update_exchange(s->places.staged, s->places.data, &why) : 0;
+    if (exchanged)
+        rc |= update_exchange(s->places.next, s->places.current, &why);
+    *whole = rc == 0;
+    fault_point("update-rolling-back");
+    rc |= measure(s, true, &why);
+    if (exchanged)
+        rc |= apply(s, s->w->now, &why);
+    memcpy(cause, err->cause, sizeof(cause));
+    if (rc)
+        err_set(err, ERR_IO, 0, "the update failed (%.120s), and going back did too: %.120s", cause,
+                why.cause);
+    else
+        err_set(err, err->kind, err->code, "the update failed and the old workload runs: %.240s", cause);
+    if (rc)
+        log_err(LOG_LEVEL_ERROR, "update", err);
+}
+
+/* The new one is what runs. */
+static void settle(struct step *s)
+{
+    struct prepared *old = s->w->now;
+    update_retire(s->w, &s->places, s->report.kept == 0);
+    update_note_remove(&s->places);
+    (void)!zip_remove_tree(s->places.staged, NULL);
+    set_root(s->next->tree, s->places.current);
+    s->w->runner.listing = s->next->tree;
+    s->w->now = MOVE(s->next);
+    prepared_free(old);
+    fault_point("update-settled");
+}
+
+static void clear(const struct step *s)
+{
+    (void)!zip_remove_tree(s->places.next, NULL);
+    (void)!zip_remove_tree(s->places.staged, NULL);
+    update_note_remove(&s->places);
+}
+
+static int carry_out(struct step *s, struct err *err)
+{
+    bool exchanged = false, stored = false, whole = true;
+    const struct update_note staged = note_of(s, UPDATE_STAGED);
+    int rc = update_stage(s->next->tree, &s->places, err);
+    rc = rc < 0 ? rc : update_note_write(&s->places, &staged, err);
+    if (rc == 0) {
+        rc = change(s, &exchanged, &stored, err);
+        if (rc < 0)
+            roll_back(s, exchanged, stored, &whole, err);
+    }
+    if (rc == 0)
+        settle(s);
+    else if (whole) /* else the next start finds the note and puts the old one back */
+        clear(s);
+    return rc;
+}
+
+/* ---- the answer ---- */
+
+static int read_pcrs(struct tpm *tpm, void *arg, struct err *err)
+{
+    static const unsigned wanted[] = { WORKLOAD_PCR_HISTORY, WORKLOAD_PCR_PATCH, WORKLOAD_PCR_NOW };
+    json_t *out = arg;
+    struct tpm_banks banks = { 0 };
+    if (!tpm)
+        return 0;
+    if (tpm_banks_get(tpm, &banks, err) < 0)
+        return -1;
+    for (size_t b = 0; b < banks.n; b++) {
+        struct tpm_pcrs pcrs;
+        json_t *bank = json_object();
+        const uint32_t mask = 1u << WORKLOAD_PCR_HISTORY | 1u << WORKLOAD_PCR_PATCH | 1u << WORKLOAD_PCR_NOW;
+        json_object_set_new(out, digest_name(banks.alg[b]), bank);
+        if (tpm_pcr_read(tpm, banks.alg[b], mask, &pcrs, err) < 0)
+            return -1;
+        for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+            char name[8];
+            snprintf(name, sizeof(name), "%u", wanted[i]);
+            json_object_set_new(bank, name, json_hex(digest_bytes(&pcrs.pcr[wanted[i]])));
+        }
+    }
+    return 0;
+}
+
+/* The plan's events and PCR 23; the histories go on from where they are, so the plan's own are left out. */
+static json_t *answer_of(const struct step *s, const struct measure_plan *plan)
+{
+    json_t *answer = measure_json(plan), *bank;
+    const char *name;
+    json_object_foreach(json_object_get(answer, "banks"), name, bank)
+    {
+        json_object_del(bank, "15");
+        json_object_del(bank, "16");
+    }
+    json_object_set(answer, "services", s->diff);
+    return answer;
+}
+
+static int answer_dry(const struct step *s, json_t **answer, struct err *err)
+{
+    json_t *out = answer_of(s, s->next->plan);
+    bool allowed = json_array_size(s->refused) == 0;
+    json_t *policy = json_pack("{s:b, s:O}", "allowed", (int)allowed, "refused", s->refused);
+    json_object_set_new(out, "dry_run", json_true());
+    json_object_set_new(out, "policy", policy);
+    if (!out || !policy) {
+        json_decref(out);
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the answer");
+    }
+    *answer = out;
+    return 0;
+}
+
+static int answer_done(const struct step *s, json_t **answer, struct err *err)
+{
+    json_t *out = answer_of(s, s->w->now->plan), *pcrs = json_object();
+    struct err ignored = { 0 };
+    json_object_set_new(out, "status", json_string("updated"));
+    json_object_set_new(out, "pcrs", pcrs);
+    if (!out || !pcrs) {
+        json_decref(out);
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the answer");
+    }
+    if (collector_with_tpm(s->w->collector, read_pcrs, pcrs, &ignored) < 0) /* it runs: that is what counts */
+        log_err(LOG_LEVEL_WARNING, "update", &ignored);
+    *answer = out;
+    return 0;
+}
+
+int update_run(struct workload *w, const struct update *u, json_t **answer, struct err *err)
+{
+    AUTO(step_done) struct step s = { .w = w, .u = u };
+    if (check_machine(w, err) < 0 || update_places(w, u->state, &s.places, err) < 0)
+        return -1;
+    int rc = unpack(&s, err);
+    rc = rc < 0 ? rc : judge(&s, err);
+    if (rc < 0 || u->dry_run) {
+        (void)!zip_remove_tree(s.places.next, NULL);
+        return rc < 0 ? rc : answer_dry(&s, answer, err);
+    }
+    if (w->before)
+        w->before(w->ctx);
+    rc = carry_out(&s, err);
+    if (w->after)
+        w->after(w->ctx, w);
+    return rc < 0 ? rc : answer_done(&s, answer, err);
+}
+
+/* ---- after a kill ---- */
+
+static bool is_tree(const char *path, const uint8_t fingerprint[static 48])
+{
+    AUTO(workload_tree_drop) struct workload_tree *t = NULL;
+    struct err ignored = { 0 };
+    uint8_t found[48];
+    if (workload_tree_read(path, NULL, &t, &ignored) < 0)
+        return false;
+    update_fingerprint(t, found);
+    return memcmp(found, fingerprint, sizeof(found)) == 0;
+}
+
+int update_recover(const struct workload *w, const char *state, const char *boot_id, struct err *err)
+{
+    struct update_places p;
+    struct update_note note;
+    if (!w->private_dir)
+        return 0;
+    if (update_places(w, state, &p, err) < 0)
+        return -1;
+    update_note_read(&p, &note);
+    bool ours = note.phase != UPDATE_NONE && !strcmp(note.boot_id, boot_id);
+    if (ours && note.phase == UPDATE_STAGED && is_tree(p.current, note.next)
+        && update_exchange(p.next, p.current, err) < 0)
+        return err_while(err, "undo an update that was cut short");
+    if (ours && note.phase == UPDATE_HEALTHY) {
+        if (!is_tree(p.data, note.next) && is_tree(p.staged, note.next)
+            && update_exchange(p.staged, p.data, err) < 0)
+            return err_while(err, "store an update that was cut short");
+        update_retire(w, &p, false);
+    }
+    update_note_remove(&p);
+    (void)!zip_remove_tree(p.next, NULL);
+    (void)!zip_remove_tree(p.staged, NULL); /* a partition that cannot be written has none */
+    return 0;
+}

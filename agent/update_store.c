@@ -1,0 +1,272 @@
+#include "agent/update_store.h"
+
+#include "base/auto.h"
+#include "base/enc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "workload/zip.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define COPY_CHUNK (1u << 20)
+#define NOTE_MAX   4096
+#define RETIRED    "retired-"
+
+int update_places(const struct workload *w, const char *state, struct update_places *out, struct err *err)
+{
+    size_t n = strlen(w->directory);
+    while (n && w->directory[n - 1] == '/')
+        n--;
+    size_t parent = n;
+    while (parent && w->directory[parent - 1] != '/')
+        parent--;
+    if (path_set(out->current, sizeof(out->current), err, "%s/current", w->private_dir) < 0
+        || path_set(out->next, sizeof(out->next), err, "%s/next", w->private_dir) < 0
+        || path_set(out->data, sizeof(out->data), err, "%.*s", (int)n, w->directory) < 0
+        || path_set(out->parent, sizeof(out->parent), err, "%.*s", parent ? (int)parent : 1,
+                    parent ? w->directory : ".")
+               < 0
+        || path_set(out->staged, sizeof(out->staged), err, "%.*s.workload.next", (int)parent, w->directory)
+               < 0
+        || path_set(out->note, sizeof(out->note), err, "%s/update.json", state) < 0)
+        return -1;
+    return 0;
+}
+
+void update_fingerprint(const struct workload_tree *t, uint8_t out[static 48])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    unsigned n = 48;
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha384(), NULL) == 1;
+    for (size_t i = 0; i < t->n && ok; i++)
+        ok = EVP_DigestUpdate(ctx, t->files[i].path, strlen(t->files[i].path) + 1) == 1
+             && EVP_DigestUpdate(ctx, t->files[i].sha384, sizeof(t->files[i].sha384)) == 1;
+    if (!ok || EVP_DigestFinal_ex(ctx, out, &n) != 1)
+        abort(); /* libcrypto is unusable */
+    EVP_MD_CTX_free(ctx);
+}
+
+/* ---- copying ---- */
+
+/* A data partition that cannot be written is the machine's state, not a fault of ours. */
+static int failed(const char *what, const char *path, struct err *err)
+{
+    int e = errno;
+    bool medium = e == EROFS || e == ENOSPC || e == EDQUOT || e == EACCES || e == EPERM;
+    return err_set(err, medium ? ERR_UNAVAILABLE : ERR_IO, (uint32_t)e, "cannot %s %.150s: %s", what, path,
+                   strerror(e));
+}
+
+static int copy_bytes(int from, int to, const char *path, struct err *err)
+{
+    AUTO(free_u8) uint8_t *chunk = malloc(COPY_CHUNK);
+    ssize_t n = 0;
+    if (!chunk)
+        return err_set(err, ERR_IO, ENOMEM, "no memory to copy");
+    while ((n = read(from, chunk, COPY_CHUNK)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return failed("read", path, err);
+        for (ssize_t done = 0; done < n;) {
+            ssize_t put = write(to, chunk + done, (size_t)(n - done));
+            if (put < 0 && errno != EINTR)
+                return failed("write", path, err);
+            done += put < 0 ? 0 : put;
+        }
+    }
+    return 0;
+}
+
+static int copy_file(const struct workload_tree *from, const struct tree_file *f, int into, bool sync,
+                     struct err *err)
+{
+    struct stat st;
+    AUTO(close_fd) int in = workload_tree_open(from, f->path, err);
+    if (in < 0)
+        return -1;
+    if (fstat(in, &st) < 0)
+        return failed("read", f->path, err);
+    AUTO(close_fd)
+    int out = openat(into, f->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, st.st_mode & 0777);
+    if (out < 0)
+        return failed("write", f->path, err);
+    if (fchmod(out, st.st_mode & 0777) < 0)
+        return failed("write", f->path, err);
+    if (copy_bytes(in, out, f->path, err) < 0)
+        return -1;
+    return sync && fsync(out) < 0 ? failed("sync", f->path, err) : 0;
+}
+
+static int make_folders_above(const char *path, int into, struct err *err)
+{
+    char part[TREE_PATH_MAX + 1];
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+        if (mkdirat(into, part, 0755) < 0 && errno != EEXIST)
+            return failed("make the folder", part, err);
+    }
+    return 0;
+}
+
+int update_carry(const struct workload_tree *from, const char *path, const char *into, struct err *err)
+{
+    const struct tree_file *f = workload_tree_find(from, path);
+    AUTO(close_fd) int dir = f ? open(into, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (!f)
+        return 0;
+    if (dir < 0)
+        return failed("open", into, err);
+    if (faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    return make_folders_above(path, dir, err) < 0 ? -1 : copy_file(from, f, dir, false, err);
+}
+
+static int sync_folder(int dir, const char *path, struct err *err)
+{
+    AUTO(close_fd) int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return failed("sync", path, err);
+    return 0;
+}
+
+static int write_tree(const struct workload_tree *tree, const struct update_places *p, struct err *err)
+{
+    if (mkdir(p->staged, 0755) < 0)
+        return failed("make the folder", p->staged, err);
+    AUTO(close_fd) int dir = open(p->staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return failed("open", p->staged, err);
+    for (size_t i = 0; i < tree->folder_count; i++) {
+        if (mkdirat(dir, tree->folders[i], 0755) < 0)
+            return failed("make the folder", tree->folders[i], err);
+    }
+    for (size_t i = 0; i < tree->n; i++) {
+        if (copy_file(tree, &tree->files[i], dir, true, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < tree->folder_count; i++) {
+        if (sync_folder(dir, tree->folders[i], err) < 0)
+            return -1;
+    }
+    return sync_folder(dir, ".", err) < 0 ? -1 : sync_folder(AT_FDCWD, p->parent, err);
+}
+
+int update_stage(const struct workload_tree *tree, const struct update_places *p, struct err *err)
+{
+    if (zip_remove_tree(p->staged, err) < 0)
+        return err_while(err, "store the update");
+    if (write_tree(tree, p, err) == 0)
+        return 0;
+    (void)!zip_remove_tree(p->staged, NULL);
+    return err_while(err, "store the update on the data partition");
+}
+
+int update_exchange(const char *a, const char *b, struct err *err)
+{
+    char parent[PATH_MAX];
+    const char *slash = strrchr(b, '/');
+    if (path_set(parent, sizeof(parent), err, "%.*s", slash ? (int)(slash - b) + 1 : 1, slash ? b : ".") < 0)
+        return -1;
+    if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) < 0)
+        return failed("exchange", b, err);
+    return sync_folder(AT_FDCWD, parent, err);
+}
+
+/* ---- the note ---- */
+
+static const char *const phases[] = { "none", "staged", "healthy" };
+
+int update_note_write(const struct update_places *p, const struct update_note *note, struct err *err)
+{
+    AUTO(buf_done) struct buf text = buf_new(NOTE_MAX);
+    buf_str(&text, "{\"boot_id\":");
+    json_put_string(&text, bytes_str(note->boot_id));
+    buf_printf(&text, ",\"phase\":\"%s\",\"next\":\"", phases[note->phase]);
+    hex_put(&text, bytes_of(note->next, sizeof(note->next)));
+    buf_str(&text, "\"}\n");
+    if (buf_check(&text, "update.json", err) < 0)
+        return -1;
+    return file_write_atomic(p->note, buf_bytes(&text), 0600, err);
+}
+
+void update_note_read(const struct update_places *p, struct update_note *out)
+{
+    AUTO(free_u8) uint8_t *text = NULL;
+    AUTO(json_drop) json_t *root = NULL;
+    struct err ignored = { 0 };
+    size_t n;
+    *out = (struct update_note){ .phase = UPDATE_NONE };
+    if (file_read(p->note, NOTE_MAX, &text, &n, &ignored) < 0
+        || json_parse(bytes_of(text, n), NOTE_MAX, &root, &ignored) < 0)
+        return;
+    const char *boot = json_string_value(json_object_get(root, "boot_id"));
+    const char *phase = json_string_value(json_object_get(root, "phase"));
+    const char *next = json_string_value(json_object_get(root, "next"));
+    if (!boot || !phase || !next || hex_decode_fixed(bytes_str(next), out->next, 48, &ignored) < 0)
+        return;
+    snprintf(out->boot_id, sizeof(out->boot_id), "%s", boot);
+    for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+        if (!strcmp(phases[i], phase))
+            out->phase = (enum update_phase)i;
+    }
+}
+
+void update_note_remove(const struct update_places *p)
+{
+    unlink(p->note);
+}
+
+/* ---- copies that ran before ---- */
+
+static void close_dir(DIR **d)
+{
+    if (*d)
+        closedir(*d);
+}
+
+static void remove_archives(const char *path)
+{
+    AUTO(close_dir) DIR *dir = opendir(path);
+    for (const struct dirent *e; dir && (e = readdir(dir));) {
+        size_t n = strlen(e->d_name);
+        if (n > 4 && !strcmp(e->d_name + n - 4, ".tar"))
+            unlinkat(dirfd(dir), e->d_name, 0);
+    }
+}
+
+/* @return the highest number that is taken; with all, removes them */
+static unsigned retired(const struct workload *w, bool all)
+{
+    AUTO(close_dir) DIR *dir = opendir(w->private_dir);
+    unsigned highest = 0;
+    char path[PATH_MAX];
+    for (const struct dirent *e; dir && (e = readdir(dir));) {
+        if (strncmp(e->d_name, RETIRED, strlen(RETIRED)) != 0)
+            continue;
+        unsigned long number = strtoul(e->d_name + strlen(RETIRED), NULL, 10);
+        highest = number > highest ? (unsigned)number : highest;
+        if (all && path_set(path, sizeof(path), NULL, "%s/%s", w->private_dir, e->d_name) == 0)
+            (void)!zip_remove_tree(path, NULL);
+    }
+    return highest;
+}
+
+void update_retire(const struct workload *w, const struct update_places *p, bool all)
+{
+    char path[PATH_MAX];
+    unsigned highest = retired(w, all);
+    if (all) {
+        (void)!zip_remove_tree(p->next, NULL);
+        return;
+    }
+    if (path_set(path, sizeof(path), NULL, "%s/" RETIRED "%u", w->private_dir, highest + 1) < 0
+        || rename(p->next, path) < 0)
+        return;
+    remove_archives(path);
+}
