@@ -29,6 +29,7 @@ extern const struct command command_collateral;
 extern const struct command command_collaterals;
 extern const struct command command_diff;
 extern const struct command command_doctor;
+extern const struct command command_eval;
 extern const struct command command_eventlog;
 extern const struct command command_golden;
 extern const struct command command_help;

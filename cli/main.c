@@ -14,6 +14,7 @@ static const struct command *const table[] = {
     &command_collaterals,
     &command_diff,
     &command_doctor,
+    &command_eval,
     &command_eventlog,
     &command_golden,
     &command_help,

@@ -37,6 +37,8 @@ void arena_fail(struct arena *a, enum err_kind kind, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    if (a->leader)
+        a = a->leader;
     err_set(a->err, kind, 0, "%s", text);
     longjmp(a->escape, 1);
 }

@@ -16,7 +16,8 @@ struct arena {
     size_t max;       /* bound of reserved */
     const char *what; /* "evaluation", for the message when max is reached */
     struct err *err;
-    jmp_buf escape; /* set by the caller before the first arena_alloc() */
+    struct arena *leader; /* NULL, or the arena through which this one fails */
+    jmp_buf escape;       /* set by the caller before the first arena_alloc() */
 };
 
 /** @param what  a literal naming the work that the memory is for

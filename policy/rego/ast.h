@@ -45,6 +45,7 @@ enum expr_kind {
 
 struct with {
     struct node *target, *value;
+    bool function; /* both name functions */
 };
 
 struct expr {

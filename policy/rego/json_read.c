@@ -3,7 +3,7 @@
 #include "policy/rego/text.h"
 #include "policy/rego/value.h"
 
-#define JSON_NESTING_MAX 256
+#define JSON_NESTING_MAX 200
 
 struct json_in {
     struct arena *arena;

@@ -104,6 +104,7 @@ static struct value *make(struct arena *a, bool neg, const char *digit, size_t n
         .digit = arena_copy(a, digit, n), .n = (uint32_t)n, .exp = (int32_t)exp, .neg = neg
     };
     v->dec = d;
+    v->weight = d->n * d->n / 512; /* what a product costs */
     return v;
 }
 

@@ -176,7 +176,7 @@ static void parse_with(struct parser *p, struct expr *e)
 {
     uint32_t cap = 0;
     while (parse_is(p, T_WITH)) {
-        struct with w;
+        struct with w = { 0 };
         p->at++;
         w.target = parse_term(p);
         if (w.target->kind != N_VAR && w.target->kind != N_REF)

@@ -23,7 +23,7 @@ const struct value *value_text(struct arena *a, const char *text, size_t n)
     struct value *v = arena_alloc(a, sizeof(*v));
     if (n > UINT32_MAX)
         arena_fail(a, ERR_TOO_LARGE, "a string of %zu bytes is too long", n);
-    *v = (struct value){ .type = V_STRING, .n = (uint32_t)n, .text = text };
+    *v = (struct value){ .type = V_STRING, .n = (uint32_t)n, .weight = (uint32_t)n / 32, .text = text };
     return v;
 }
 
@@ -32,23 +32,23 @@ const struct value *value_string(struct arena *a, struct bytes text)
     return value_text(a, arena_copy(a, text.p, text.n), text.n);
 }
 
-static uint16_t deeper(struct arena *a, uint16_t depth)
-{
-    if (depth >= VALUE_DEPTH_MAX)
-        arena_fail(a, ERR_TOO_LARGE, "a value nested deeper than %d levels", VALUE_DEPTH_MAX);
-    return (uint16_t)(depth + 1);
-}
-
 const struct value *value_array(struct arena *a, const struct value *const *item, size_t n)
 {
     if (n == 0)
         return &value_empty_array;
-    uint16_t depth = 0;
-    for (size_t i = 0; i < n; i++)
+    uint8_t depth = 0;
+    uint32_t weight = 1;
+    for (size_t i = 0; i < n; i++) {
+        weight = value_weigh(weight, item[i]);
         if (item[i]->depth > depth)
             depth = item[i]->depth;
+    }
+    if (depth >= VALUE_DEPTH_MAX)
+        arena_fail(a, ERR_TOO_LARGE, "a value nested deeper than %d levels", VALUE_DEPTH_MAX);
     struct value *v = arena_alloc(a, sizeof(*v));
-    *v = (struct value){ .type = V_ARRAY, .depth = deeper(a, depth), .n = (uint32_t)n, .item = item };
+    *v = (struct value){
+        .type = V_ARRAY, .depth = (uint8_t)(depth + 1), .weight = weight, .n = (uint32_t)n, .item = item
+    };
     return v;
 }
 

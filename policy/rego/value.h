@@ -10,18 +10,19 @@
 enum value_type { V_NULL, V_FALSE, V_TRUE, V_NUMBER, V_STRING, V_ARRAY, V_OBJECT, V_SET };
 
 /** Nesting of values: what walks them recurses. */
-#define VALUE_DEPTH_MAX 512
+#define VALUE_DEPTH_MAX 250
 
 struct decimal;
 struct table;
 
 struct value {
     uint8_t type;
-    bool small;     /* number: .i holds it */
-    bool sorted;    /* object, set: keys are in order */
-    uint16_t depth; /* of nesting: 0 for scalars */
-    uint32_t hash;  /* 0: not computed yet */
-    uint32_t n;     /* bytes of a string, members of a collection */
+    bool small;      /* number: .i holds it */
+    bool sorted;     /* object, set: keys are in order */
+    uint8_t depth;   /* of nesting: 0 for scalars */
+    uint32_t weight; /* what it costs to look at all of it, about: 1 for each value in it, 1 for 32 bytes */
+    uint32_t hash;   /* 0: not computed yet */
+    uint32_t n;      /* bytes of a string, members of a collection */
     union {
         struct {
             int64_t i;
@@ -54,6 +55,13 @@ static inline bool value_is_bool(const struct value *v)
 static inline struct bytes value_bytes(const struct value *v)
 {
     return bytes_of(v->text, v->n);
+}
+
+/** A weight with that of a member added; it stops at the largest number. */
+static inline uint32_t value_weigh(uint32_t weight, const struct value *v)
+{
+    uint64_t sum = (uint64_t)weight + v->weight + 1;
+    return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }
 
 const struct value *value_int(struct arena *a, int64_t i);
@@ -92,9 +100,8 @@ void value_sort(const struct value *v);
 struct builder {
     struct arena *arena;
     bool object;
-    bool failed_conflict;
-    uint16_t depth;
-    uint32_t n, cap;
+    uint8_t depth;
+    uint32_t weight, n, cap;
     struct table t;
 };
 void builder_init(struct builder *b, struct arena *arena, bool object);

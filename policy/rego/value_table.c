@@ -166,6 +166,9 @@ static void append(struct builder *b, const struct value *key, const struct valu
         b->depth = key->depth;
     if (val && val->depth > b->depth)
         b->depth = val->depth;
+    b->weight = value_weigh(b->weight, key);
+    if (val)
+        b->weight = value_weigh(b->weight, val);
     b->t.key[b->n] = key;
     if (b->object)
         b->t.val[b->n] = val;
@@ -194,6 +197,8 @@ void builder_set(struct builder *b, const struct value *key, const struct value 
         append(b, key, val);
     else if (b->object)
         b->t.val[at] = val;
+    if (at >= 0 && val)
+        b->weight = value_weigh(b->weight, val);
     if (val && val->depth > b->depth)
         b->depth = val->depth;
 }
@@ -206,7 +211,8 @@ const struct value *builder_value(struct builder *b)
         arena_fail(b->arena, ERR_TOO_LARGE, "a value nested deeper than %d levels", VALUE_DEPTH_MAX);
     *t = b->t;
     *v = (struct value){ .type = b->object ? V_OBJECT : V_SET,
-                         .depth = (uint16_t)(b->depth + 1),
+                         .depth = (uint8_t)(b->depth + 1),
+                         .weight = b->weight,
                          .n = b->n,
                          .sorted = b->n < 2,
                          .table = t };

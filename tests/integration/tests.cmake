@@ -113,3 +113,6 @@ if(CVM_EMULATOR)
     target_compile_definitions(test_service_sockets PRIVATE
         CHECK_EMULATOR="${CMAKE_SOURCE_DIR}/tests/interop/check_emulator.py")
 endif()
+cvm_script_test(test_rego_cases /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_cases.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/../shared/reference/rego-examples)
+set_tests_properties(test_rego_cases PROPERTIES SKIP_RETURN_CODE 77)
