@@ -1,6 +1,9 @@
 #include "agent/operate.h"
 
+#include "agent/log_stream.h"
+#include "agent/maintenance.h"
 #include "agent/server.h"
+#include "agent/workload.h"
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/worker.h"
@@ -11,7 +14,6 @@
 #include <pthread.h>
 
 #define WAITING_MAX 64
-#define FROM_TEXT   64
 
 struct operate {
     struct auth *auth;
@@ -20,6 +22,8 @@ struct operate {
     struct identity *identity;
     const struct workload_policy *policy;
     struct workload *workload;
+    struct maintenance *maintenance;
+    struct log_streams *streams;
     pthread_mutex_t lock; /* workers: a late request must not meet a stopped one */
     struct worker *worker[OPERATE_THREADS], *writer;
     char state[PATH_MAX];
@@ -49,7 +53,9 @@ int operate_new(const struct operate_options *options, struct operate **out, str
                                                .journal = options->journal,
                                                .state = options->state,
                                                .boot_id = options->boot_id };
-    if (identity_new(&identity, &o->identity, err) < 0
+    if (log_streams_new(&o->streams, err) < 0
+        || (o->workload && maintenance_new(o->workload, o->policy, &o->maintenance, err) < 0)
+        || identity_new(&identity, &o->identity, err) < 0
         || acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
         || path_set(o->state, sizeof(o->state), err, "%s", options->state) < 0
         || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker[OPERATE_SHORT], err) < 0
@@ -72,9 +78,14 @@ void operate_stop(struct operate *o)
     for (size_t i = 0; i < OPERATE_THREADS; i++)
         worker[i] = MOVE(o->worker[i]);
     pthread_mutex_unlock(&o->lock);
+    if (o->workload)
+        atomic_store(&o->workload->cancel, true);
+    if (o->streams)
+        log_streams_stop(o->streams);
     worker_stop(writer);
     for (size_t i = 0; i < OPERATE_THREADS; i++)
         worker_stop(worker[i]);
+    maintenance_free(MOVE(o->maintenance));
 }
 
 void operate_free(struct operate *o)
@@ -82,6 +93,7 @@ void operate_free(struct operate *o)
     if (!o)
         return;
     operate_stop(o);
+    log_streams_free(o->streams);
     acts_free(o->acts);
     identity_free(o->identity);
     pthread_mutex_destroy(&o->lock);
@@ -91,6 +103,21 @@ void operate_free(struct operate *o)
 const struct workload_policy *operate_policy(const struct operate *o)
 {
     return o->policy;
+}
+
+struct maintenance *operate_maintenance(const struct operate *o)
+{
+    return o->maintenance;
+}
+
+struct log_streams *operate_streams(const struct operate *o)
+{
+    return o->streams;
+}
+
+void operate_tick(struct operate *o, uint64_t now_ms)
+{
+    log_streams_beat(o->streams, now_ms);
 }
 
 struct workload *operate_workload(const struct operate *o)
@@ -233,29 +260,26 @@ void op_free(struct op *op)
 /* ---- the record ---- */
 
 /* Of an IPv6 caller the first half is kept, see struct address. */
-static void from_text(const struct request *r, char out[static FROM_TEXT])
+void operate_from_text(const struct request *r, char out[static OPERATE_FROM_TEXT])
 {
     char text[INET6_ADDRSTRLEN] = "?";
     static const uint8_t v4[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
     if (r->port != PORT_EXTERNAL) {
-        snprintf(out, FROM_TEXT, "%s", r->port == PORT_SOCKET ? "socket" : "internal");
+        snprintf(out, OPERATE_FROM_TEXT, "%s", r->port == PORT_SOCKET ? "socket" : "internal");
     } else if (!memcmp(r->who.b, v4, sizeof(v4))) {
         inet_ntop(AF_INET, r->who.b + 12, text, sizeof(text));
-        snprintf(out, FROM_TEXT, "%s", text);
+        snprintf(out, OPERATE_FROM_TEXT, "%s", text);
     } else {
         inet_ntop(AF_INET6, r->who.b, text, sizeof(text));
-        snprintf(out, FROM_TEXT, "%s/64", text);
+        snprintf(out, OPERATE_FROM_TEXT, "%s/64", text);
     }
 }
 
-int operate_record(struct request *r, const char *verb, json_t *what, const struct err *failure,
-                   struct err *err)
+int operate_record_for(struct operate *o, const char *by, const char *from, const char *verb, json_t *what,
+                       const struct err *failure, struct err *err)
 {
-    char from[FROM_TEXT], why[ERR_TEXT_MAX];
-    struct act act = {
-        .verb = verb, .by = r->caller.token_id, .from = from, .outcome = "done", .what = what
-    };
-    from_text(r, from);
+    char why[ERR_TEXT_MAX];
+    struct act act = { .verb = verb, .by = by, .from = from, .outcome = "done", .what = what };
     if (failure) {
         bool refused = failure->kind == ERR_DENIED || failure->kind == ERR_INPUT
                        || failure->kind == ERR_UNAUTHENTICATED || failure->kind == ERR_TOO_LARGE
@@ -263,5 +287,13 @@ int operate_record(struct request *r, const char *verb, json_t *what, const stru
         act.outcome = refused ? "refused" : "failed";
         act.why = err_text(failure, why, sizeof(why));
     }
-    return acts_record(server_operate(r->server)->acts, &act, err);
+    return acts_record(o->acts, &act, err);
+}
+
+int operate_record(struct request *r, const char *verb, json_t *what, const struct err *failure,
+                   struct err *err)
+{
+    char from[OPERATE_FROM_TEXT];
+    operate_from_text(r, from);
+    return operate_record_for(server_operate(r->server), r->caller.token_id, from, verb, what, failure, err);
 }

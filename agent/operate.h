@@ -11,6 +11,8 @@
 
 struct operate;
 struct workload;
+struct maintenance;
+struct log_streams;
 
 struct operate_options {
     struct collector *collector; /* all kept by the caller as long as the operate */
@@ -31,6 +33,8 @@ void operate_stop(struct operate *o);
 void operate_free(struct operate *o);
 
 const struct workload_policy *operate_policy(const struct operate *o);
+struct maintenance *operate_maintenance(const struct operate *o); /* NULL without workload */
+struct log_streams *operate_streams(const struct operate *o);
 struct workload *operate_workload(const struct operate *o);
 struct identity *operate_identity(const struct operate *o);
 const char *operate_state(const struct operate *o);
@@ -71,5 +75,16 @@ void op_free(struct op *op);
  *  @param failure  NULL: it was done */
 MUST_USE int operate_record(struct request *r, const char *verb, json_t *what, const struct err *failure,
                             struct err *err);
+
+/** As operate_record() for somebody who called earlier. */
+MUST_USE int operate_record_for(struct operate *o, const char *by, const char *from, const char *verb,
+                                json_t *what, const struct err *failure, struct err *err);
+
+/** Where a request came from, as the record has it. */
+#define OPERATE_FROM_TEXT 64
+void operate_from_text(const struct request *r, char out[static OPERATE_FROM_TEXT]);
+
+/** Looks after what waits: now and then, from the main thread. */
+void operate_tick(struct operate *o, uint64_t now_ms);
 
 #endif

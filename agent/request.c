@@ -1,5 +1,6 @@
 #include "agent/request.h"
 
+#include "agent/logs_route.h"
 #include "agent/operate.h"
 #include "agent/routes.h"
 #include "agent/server.h"
@@ -52,6 +53,7 @@ void request_free(struct request *r)
     evidence_free(r->evidence);
     verify_job_free(r->verification);
     op_free(r->op);
+    logs_free(r->logs);
     upload_free(r->upload);
     buf_done(&r->body);
     buf_done(&r->report);
@@ -92,7 +94,7 @@ static int check_host(struct request *r, struct err *err)
 
 static int check_query(struct request *r, struct err *err)
 {
-    if (query_parse(r->target.query, &r->query, err) < 0)
+    if (query_parse(r->target.query, r->route->repeat, &r->query, err) < 0)
         return -1;
     for (size_t i = 0; i < r->query.n; i++) {
         bool known = false;
@@ -246,7 +248,9 @@ static void put_error(const struct err *err, struct buf *out)
 static void add_headers(struct request *r, struct MHD_Response *response, bool error)
 {
     char seconds[16];
-    const char *type = !error && r->route->type ? r->route->type : "application/json";
+    const char *type = !error && r->stream        ? "application/x-ndjson"
+                       : !error && r->route->type ? r->route->type
+                                                  : "application/json";
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
@@ -275,10 +279,13 @@ enum MHD_Result request_answer(struct request *r)
     r->status = error ? status_of(r->err.kind) : 200;
     if (error && r->allow)
         r->status = 405;
-    struct MHD_Response *response = MHD_create_response_from_buffer(out.n, out.p, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response = r->stream;
+    if (!response)
+        response = MHD_create_response_from_buffer(out.n, out.p, MHD_RESPMEM_MUST_FREE);
     if (!response)
         return MHD_NO;
-    out = buf_new(0); /* the response owns the bytes now */
+    if (!r->stream)
+        out = buf_new(0); /* the response owns the bytes now */
     add_headers(r, response, error);
     enum MHD_Result queued = MHD_queue_response(r->connection, r->status, response);
     MHD_destroy_response(response);

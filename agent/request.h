@@ -25,6 +25,7 @@ struct server;
 struct request;
 struct verify_job;
 struct op;
+struct logs;
 
 /** Query parameters of a route end with NULL. */
 #define ROUTE_PARAMETERS_MAX 4
@@ -46,6 +47,7 @@ struct route {
     bool once;           /* a GET that changes something: HEAD is no GET here */
     size_t body_max;     /* a longer body is 413, unread */
     enum body_kind body; /* a file's maximum is limits.upload_mib, body_max is not looked at */
+    const char *repeat;  /* the query parameter that may be given several times; NULL: none */
     const char *type;    /* Content-Type; NULL: application/json */
     const char *parameters[ROUTE_PARAMETERS_MAX + 1];
     int (*prepare)(struct request *r, struct err *err); /* reads path segment and query; may be NULL */
@@ -82,6 +84,8 @@ struct request {
     struct evidence *evidence;
     struct buf report;               /* of GET /measurements */
     struct verify_job *verification; /* of POST /offchain-verify */
+    struct logs *logs;               /* of GET /container-logs */
+    struct MHD_Response *stream;     /* an answer that comes bit by bit, instead of a text */
     struct op *op;                   /* of a management route */
     struct auth_caller caller;       /* who, on routes with auth */
     bool routed, begun, failed, counted;

@@ -3,6 +3,8 @@
 #include "agent/handlers.h"
 #include "agent/journal_route.h"
 #include "agent/livepatch_route.h"
+#include "agent/logs_route.h"
+#include "agent/maintenance_route.h"
 #include "agent/measurements.h"
 #include "agent/operate.h"
 #include "agent/sign_route.h"
@@ -77,6 +79,23 @@ static const struct route routes[] = {
       .parameters = { "dry_run" },
       .prepare = update_prepare,
       .begin = update_begin,
+      .answer = operate_answer },
+    { .method = "GET",
+      .path = "/container-logs",
+      .ports = PORT_EXTERNAL,
+      .auth = true,
+      .parameters = { "name", "tail", "since", "follow" },
+      .repeat = "name",
+      .prepare = logs_prepare,
+      .begin = logs_begin,
+      .answer = logs_answer },
+    { .method = "POST",
+      .path = "/maintenance-mode",
+      .ports = PORT_EXTERNAL,
+      .auth = true,
+      .body_max = MAINTENANCE_BODY_MAX,
+      .prepare = maintenance_prepare,
+      .begin = maintenance_begin,
       .answer = operate_answer },
     { .method = "POST",
       .path = "/livepatch",

@@ -2,6 +2,7 @@
 
 #include "agent/conns.h"
 #include "agent/metrics.h"
+#include "agent/operate.h"
 #include "agent/service_sockets.h"
 #include "base/auto.h"
 #include "base/enc.h"
@@ -271,6 +272,8 @@ unsigned server_expire(struct server *s)
 {
     struct limits limits = limits_of(s);
     uint64_t now = now_ms();
+    if (s->operate)
+        operate_tick(s->operate, now);
     return conns_expire(s->inside.conns, &limits, now) + conns_expire(s->outside.conns, &limits, now)
            + conns_expire(s->services.conns, &limits, now);
 }

@@ -78,7 +78,7 @@ static int decode_text(struct bytes raw, char *out, size_t max, struct err *err)
     return 0;
 }
 
-static int add_pair(struct query *q, struct bytes raw, struct err *err)
+static int add_pair(struct query *q, struct bytes raw, const char *repeat, struct err *err)
 {
     struct bytes value, name = before(raw, '=', &value);
     struct query_pair pair;
@@ -89,18 +89,18 @@ static int add_pair(struct query *q, struct bytes raw, struct err *err)
     if (decode_text(name, pair.name, QUERY_NAME_MAX, err) < 0
         || decode_text(value, pair.value, QUERY_VALUE_MAX, err) < 0)
         return -1;
-    if (query_get(q, pair.name))
+    if ((!repeat || strcmp(repeat, pair.name) != 0) && query_get(q, pair.name))
         return err_set(err, ERR_INPUT, 0, "query parameter %s is given twice: give it once", pair.name);
     q->pair[q->n++] = pair;
     return 0;
 }
 
-int query_parse(struct bytes raw, struct query *out, struct err *err)
+int query_parse(struct bytes raw, const char *repeat, struct query *out, struct err *err)
 {
     struct query q = { 0 };
     while (raw.n) {
         struct bytes rest, pair = before(raw, '&', &rest);
-        if (pair.n && add_pair(&q, pair, err) < 0)
+        if (pair.n && add_pair(&q, pair, repeat, err) < 0)
             return -1;
         raw = rest.n ? from(rest, 1) : rest;
     }

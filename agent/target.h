@@ -36,8 +36,9 @@ MUST_USE int target_parse(struct bytes raw, struct target *out, struct err *err)
 bool path_match(const char *pattern, struct bytes path, struct bytes *segment);
 
 /** Splits and decodes a query.
+ *  @param repeat  a name that may occur several times; NULL: none
  *  @return 0, or -1 with ERR_INPUT: more than QUERY_MAX pairs, too long, a bad escape, a NUL, a name twice */
-MUST_USE int query_parse(struct bytes raw, struct query *out, struct err *err);
+MUST_USE int query_parse(struct bytes raw, const char *repeat, struct query *out, struct err *err);
 
 /** The value of a parameter, or NULL if it was not given. */
 const char *query_get(const struct query *q, const char *name);

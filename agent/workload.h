@@ -44,6 +44,7 @@ struct workload {
     const char *private_dir;           /* on the private medium; NULL: there is none */
     const char *etc;                   /* "/etc": subuid, subgid; NULL: owners are not looked up */
     bool has_engine;                   /* runner.engine can be used */
+    uint16_t external_port;            /* of the agent's HTTPS server */
     struct runner runner;              /* tree and listing are those of now */
     struct measurements *measurements; /* NULL: the workload log could not be opened */
 
@@ -53,6 +54,8 @@ struct workload {
     void *ctx;
     const char *why_not; /* why nothing runs, for people; NULL: it does, or there is no workload */
 
+    atomic_bool
+        cancel; /* the agent stops: what waits for the engine gives up; runner.engine.cancel points here */
     atomic_bool busy;     /* somebody starts or updates; now belongs to him */
     struct prepared *now; /* what runs; NULL: nothing */
 };

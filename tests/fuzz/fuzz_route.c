@@ -39,7 +39,7 @@ static void check_target(struct bytes raw)
         return;
     }
     CHECK(t.path.p[0] == '/');
-    if (query_parse(t.query, &q, &err) == 0)
+    if (query_parse(t.query, NULL, &q, &err) == 0)
         CHECK(q.n <= QUERY_MAX);
     else
         CHECK(err.kind == ERR_INPUT);
