@@ -135,11 +135,11 @@ const char *journal_verdict(struct journal *j)
     return log ? measured_log_verdict_text(log) : "not open yet: the TPM does not answer";
 }
 
-bool journal_mark(struct journal *j, size_t *mark)
+bool journal_mark(struct journal *j, struct measured_mark *out)
 {
     struct measured_log *log = atomic_load(&j->log);
     if (log)
-        *mark = measured_log_mark(log);
+        measured_log_mark(log, out);
     return log != NULL;
 }
 

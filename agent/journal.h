@@ -28,7 +28,7 @@ MUST_USE int journal_open(struct collector *c, const char *state, const struct j
 const char *journal_verdict(struct journal *j);
 
 /** How far the journal goes now. From any thread. @return false if it is not open yet */
-bool journal_mark(struct journal *j, size_t *mark);
+bool journal_mark(struct journal *j, struct measured_mark *out);
 
 /** Appends the events up to a mark (SIZE_MAX: all) as a JSON array. From any thread. @return false if the
  * journal is not open yet */

@@ -248,10 +248,14 @@ static void use_preset(void *arg)
 static void take_marks(void *arg, struct log_marks *out)
 {
     const struct agent *a = arg;
-    if (a->measurements)
-        (void)measurements_mark(a->measurements, &out->workload, out->replay);
-    if (a->journal)
-        (void)journal_mark(a->journal, &out->journal);
+    struct measured_mark mark;
+    if (a->measurements && measurements_mark(a->measurements, &mark)) {
+        out->workload = mark.end;
+        out->generation = mark.generation;
+        memcpy(out->replay, mark.history, sizeof(out->replay));
+    }
+    if (a->journal && journal_mark(a->journal, &mark))
+        out->journal = mark.end;
 }
 
 /* Where something fails the machine still attests; management answers 503. */

@@ -86,11 +86,11 @@ const char *measurements_verdict(struct measurements *m)
     return log ? workload_log_verdict_text(log) : "not open yet: the TPM does not answer";
 }
 
-bool measurements_mark(struct measurements *m, size_t *mark, uint8_t replay[static 32])
+bool measurements_mark(struct measurements *m, struct measured_mark *out)
 {
     struct workload_log *log = atomic_load(&m->log);
     if (log)
-        *mark = workload_log_replay(log, replay);
+        workload_log_mark(log, out);
     return log != NULL;
 }
 

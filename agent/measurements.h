@@ -27,8 +27,8 @@ struct workload_log *measurements_log(struct measurements *m);
 /** What the comparison with the registers said, for the log. */
 const char *measurements_verdict(struct measurements *m);
 
-/** The mark and replay of now. From any thread. @return false if the log is not open */
-bool measurements_mark(struct measurements *m, size_t *mark, uint8_t replay[static 32]);
+/** Where the log stands now. From any thread. @return false if it is not open */
+bool measurements_mark(struct measurements *m, struct measured_mark *out);
 
 /** Appends the events up to a mark as a JSON array. From any thread. */
 void measurements_put(struct measurements *m, size_t mark, struct buf *out);

@@ -48,6 +48,7 @@ const char *collector_boot_id(const struct collector *c);
 /** How far the agent's logs go at one moment. */
 struct log_marks {
     size_t workload, journal; /* their own units; LOG_MARK_NONE: not open */
+    uint64_t generation;      /* of the workload log; odd: it is being written */
     uint8_t replay[32];       /* SHA-256 of the workload log: what a shape without TPM binds in report_data */
 };
 #define LOG_MARK_NONE SIZE_MAX

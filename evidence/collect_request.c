@@ -45,7 +45,7 @@ static void check_rtmr3(struct evidence *e, struct err *err)
     if (!e->c->rtmr3.read)
         return;
     collector_marks(e->c, &now);
-    if (now.workload != e->bound.workload)
+    if (e->bound.generation % 2 || now.generation != e->bound.generation)
         err_set(err, ERR_UNAVAILABLE, 0, "the workload was measured while this was collected: ask again");
 }
 

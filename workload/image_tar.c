@@ -63,7 +63,11 @@ static int add_tag(struct tar_image *image, const json_t *tag, struct err *err)
 static int load(const struct tar_index *tar, const char *name, struct buf *out, struct err *err)
 {
     const struct tar_entry *e;
-    return tar_find(tar, name, &e, err) < 0 ? -1 : tar_load(tar, e, IMAGE_TAR_JSON_MAX, out, err);
+    if (tar_find(tar, name, &e, err) == 0)
+        return tar_load(tar, e, IMAGE_TAR_JSON_MAX, out, err);
+    if (err) /* the archive names what it lacks: it is damaged */
+        err->kind = ERR_INPUT;
+    return -1;
 }
 
 /* ---- docker-archive ---- */

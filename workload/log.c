@@ -144,6 +144,8 @@ int measured_log_open_with(const struct measured_log_options *options, struct tp
     if (log->fd < 0)
         return err_set(err, ERR_IO, (uint32_t)errno, "%s: cannot open for appending: %s", log->path,
                        strerror(errno));
+    measured_log_change_begin(log);
+    measured_log_change_end(log); /* what was loaded is shown */
     *out = MOVE(log);
     return 0;
 }
@@ -318,7 +320,9 @@ int measured_log_add_sha384(struct measured_log *log, struct tpm *tpm, const cha
 {
     struct log_event e = { .type = type, .name = name, .content_sha384 = content_sha384 };
     pthread_mutex_lock(&log->writer);
+    measured_log_change_begin(log);
     int rc = add_locked(log, tpm, &e, pcrs, n, err);
+    measured_log_change_end(log);
     pthread_mutex_unlock(&log->writer);
     return rc;
 }
@@ -338,30 +342,39 @@ void measured_log_json(struct measured_log *log, struct buf *out)
     measured_log_json_until(log, SIZE_MAX, out);
 }
 
-size_t measured_log_mark(struct measured_log *log)
+void measured_log_mark(struct measured_log *log, struct measured_mark *out)
 {
     pthread_mutex_lock(&log->lock);
-    size_t mark = log->json.n;
+    *out = log->shown;
     pthread_mutex_unlock(&log->lock);
-    return mark;
 }
 
-void measured_log_json_until(struct measured_log *log, size_t mark, struct buf *out)
+void measured_log_change_begin(struct measured_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    if (log->changes++ == 0)
+        log->shown.generation++;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void measured_log_change_end(struct measured_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    if (--log->changes == 0) {
+        log->shown.generation++;
+        log->shown.end = log->json.n;
+        memcpy(log->shown.history, log->history.b, sizeof(log->shown.history));
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+void measured_log_json_until(struct measured_log *log, size_t end, struct buf *out)
 {
     pthread_mutex_lock(&log->lock);
     buf_u8(out, '[');
-    buf_put(out, bytes_of(log->json.p, mark < log->json.n ? mark : log->json.n));
+    buf_put(out, bytes_of(log->json.p, end < log->json.n ? end : log->json.n));
     buf_u8(out, ']');
     pthread_mutex_unlock(&log->lock);
-}
-
-size_t measured_log_history(struct measured_log *log, uint8_t out[static 32])
-{
-    pthread_mutex_lock(&log->lock);
-    size_t mark = log->json.n;
-    memcpy(out, log->history.b, 32);
-    pthread_mutex_unlock(&log->lock);
-    return mark;
 }
 
 size_t measured_log_count(struct measured_log *log)

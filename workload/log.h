@@ -78,14 +78,25 @@ bool measured_log_rtmr3_began_zero(const struct measured_log *log);
 /** Appends the records as a JSON array. Callable from any thread while another adds. */
 void measured_log_json(struct measured_log *log, struct buf *out);
 
-/** How far the log goes now; the events up to a mark, as a JSON array (SIZE_MAX: all). From any thread. A
- * quote and the log beside it belong together if the mark was taken where the quote was. */
-size_t measured_log_mark(struct measured_log *log);
-void measured_log_json_until(struct measured_log *log, size_t mark, struct buf *out);
+/** Where a log stands at one moment: between two changes, never inside one. */
+struct measured_mark {
+    size_t end;          /* for measured_log_json_until() */
+    uint8_t history[32]; /* SHA-256 replay of all events from zero; zero without events */
+    uint64_t generation; /* odd: a change is going on, and registers may be ahead of what is shown */
+};
 
-/** The SHA-256 replay of all events from zero (zero without events) and the mark of the same moment. From any
- * thread. */
-size_t measured_log_history(struct measured_log *log, uint8_t out[static 32]);
+/** From any thread. A quote and the log beside it belong together if the mark was taken on the thread that
+ * made the quote and changes the log; elsewhere if the generation before and after the quote is the same and
+ * even. */
+void measured_log_mark(struct measured_log *log, struct measured_mark *out);
+
+/** The events up to a mark's end, as a JSON array (SIZE_MAX: all). From any thread. */
+void measured_log_json_until(struct measured_log *log, size_t end, struct buf *out);
+
+/** Several events that are one change: marks stay where they were until it has ended. Every add is one by
+ * itself; they nest. */
+void measured_log_change_begin(struct measured_log *log);
+void measured_log_change_end(struct measured_log *log);
 
 /** Records so far. */
 size_t measured_log_count(struct measured_log *log);

@@ -27,10 +27,12 @@ struct log_values {
 
 struct measured_log {
     pthread_mutex_t writer; /* one record at a time: append, extend; guards all but what lock guards */
-    pthread_mutex_t lock;   /* for readers: guards json, count, history */
+    pthread_mutex_t lock;   /* for readers: guards json, count, history, changes, shown */
     struct buf json;        /* the records as in documents, comma separated; grows only */
     size_t count;
     struct digest history; /* SHA-256, of every event from zero */
+    unsigned changes;      /* that are going on, each in the other */
+    struct measured_mark shown;
 
     char path[PATH_MAX], boot_id[64];
     int fd;

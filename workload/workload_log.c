@@ -205,28 +205,36 @@ int workload_log_start(struct workload_log *log, struct tpm *tpm, const struct m
                        enum workload_start *how, struct err *err)
 {
     AUTO(sequences_done) struct sequences s = { .log = NULL };
-    if (measured_log_check(log->base, tpm, err) < 0 || read_sequences(log, SIZE_MAX, &s, err) < 0
-        || start(log, tpm, plan, &s, how, err) < 0)
-        return err_while(err, "measure the workload");
-    return 0;
+    measured_log_change_begin(log->base);
+    int rc = measured_log_check(log->base, tpm, err) < 0 || read_sequences(log, SIZE_MAX, &s, err) < 0
+                     || start(log, tpm, plan, &s, how, err) < 0
+                 ? -1
+                 : 0;
+    measured_log_change_end(log->base);
+    return rc < 0 ? err_while(err, "measure the workload") : 0;
+}
+
+static int change(struct workload_log *log, struct tpm *tpm, const char *type,
+                  const uint8_t zip_sha384[static 48], const struct measure_plan *plan, struct err *err)
+{
+    char hex[97];
+    measured_log_change_begin(log->base);
+    int rc = restart(log, tpm, type, hex_to(hex, bytes_of(zip_sha384, 48)), plan, err);
+    measured_log_change_end(log->base);
+    return rc;
 }
 
 int workload_log_update(struct workload_log *log, struct tpm *tpm, const uint8_t zip_sha384[static 48],
                         const struct measure_plan *plan, struct err *err)
 {
-    char hex[97];
-    return restart(log, tpm, "update", hex_to(hex, bytes_of(zip_sha384, 48)), plan, err) < 0
-               ? err_while(err, "measure the update")
-               : 0;
+    return change(log, tpm, "update", zip_sha384, plan, err) < 0 ? err_while(err, "measure the update") : 0;
 }
 
 int workload_log_rollback(struct workload_log *log, struct tpm *tpm, const uint8_t zip_sha384[static 48],
                           const struct measure_plan *plan, struct err *err)
 {
-    char hex[97];
-    return restart(log, tpm, "rollback", hex_to(hex, bytes_of(zip_sha384, 48)), plan, err) < 0
-               ? err_while(err, "measure the rollback")
-               : 0;
+    return change(log, tpm, "rollback", zip_sha384, plan, err) < 0 ? err_while(err, "measure the rollback")
+                                                                   : 0;
 }
 
 int workload_log_livepatch(struct workload_log *log, struct tpm *tpm, const char *name,
@@ -263,19 +271,14 @@ const char *workload_log_no_rtmr3(const struct workload_log *log)
     return log->no_rtmr3;
 }
 
-size_t workload_log_mark(struct workload_log *log)
+void workload_log_mark(struct workload_log *log, struct measured_mark *out)
 {
-    return measured_log_mark(log->base);
+    measured_log_mark(log->base, out);
 }
 
-size_t workload_log_replay(struct workload_log *log, uint8_t replay[static 32])
+void workload_log_json(struct workload_log *log, size_t end, struct buf *out)
 {
-    return measured_log_history(log->base, replay);
-}
-
-void workload_log_json(struct workload_log *log, size_t mark, struct buf *out)
-{
-    measured_log_json_until(log->base, mark, out);
+    measured_log_json_until(log->base, end, out);
 }
 
 static void put_member(struct buf *out, const char *key, const char *value)

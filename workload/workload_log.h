@@ -72,21 +72,17 @@ const char *workload_log_verdict_text(struct workload_log *log);
 const char *workload_log_no_mirror(const struct workload_log *log);
 const char *workload_log_no_rtmr3(const struct workload_log *log);
 
-/** How far the log goes at this moment: handed to workload_log_json() later, it gives the events of this
- * moment. */
-size_t workload_log_mark(struct workload_log *log);
-
-/** The SHA-256 replay of all events from zero, zero when there are none, and the mark of the same moment:
+/** Where the log stands at this moment: between starts, updates and patches, never inside one. Its history is
  * what a machine without TPM binds in its report. */
-size_t workload_log_replay(struct workload_log *log, uint8_t replay[static 32]);
+void workload_log_mark(struct workload_log *log, struct measured_mark *out);
 
-/** Appends the events up to a mark (SIZE_MAX: all) as a JSON array. */
-void workload_log_json(struct workload_log *log, size_t mark, struct buf *out);
+/** Appends the events up to a mark's end (SIZE_MAX: all) as a JSON array. */
+void workload_log_json(struct workload_log *log, size_t end, struct buf *out);
 
 /** Appends the events of what runs at a mark (after the last update or rollback, without livepatches) as a
  * JSON array of type, name and content_sha384: what a golden measurement pins.
  *  @return 1, 0 with nothing appended when nothing was measured, or -1 */
-MUST_USE int workload_log_golden(struct workload_log *log, size_t mark, struct buf *out, struct err *err);
+MUST_USE int workload_log_golden(struct workload_log *log, size_t end, struct buf *out, struct err *err);
 
 /** Appends the answer of GET /measurements: events, replay, value and verdict per register and bank. */
 MUST_USE int workload_log_report(struct workload_log *log, struct tpm *tpm, struct buf *out, struct err *err);

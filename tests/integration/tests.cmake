@@ -116,3 +116,9 @@ endif()
 cvm_script_test(test_rego_cases /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_cases.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/../shared/reference/rego-examples)
 set_tests_properties(test_rego_cases PROPERTIES SKIP_RETURN_CODE 77)
+cvm_script_test(test_measure /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_measure.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli)
+if(CVM_EMULATOR)
+    cvm_test(test_workload_document SOURCES integration/test_workload_document.c DEPENDS evidence workload emulator
+        LABELS integration)
+endif()
