@@ -248,9 +248,10 @@ static void put_error(const struct err *err, struct buf *out)
 static void add_headers(struct request *r, struct MHD_Response *response, bool error)
 {
     char seconds[16];
-    const char *type = !error && r->stream        ? "application/x-ndjson"
-                       : !error && r->route->type ? r->route->type
-                                                  : "application/json";
+    const char *own = r->type ? r->type : r->route ? r->route->type : NULL;
+    const char *type = !error && r->stream ? "application/x-ndjson"
+                       : !error && own     ? own
+                                           : "application/json";
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
@@ -276,7 +277,7 @@ enum MHD_Result request_answer(struct request *r)
         out = buf_new(ERR_TEXT_MAX * 8);
         put_error(&r->err, &out);
     }
-    r->status = error ? status_of(r->err.kind) : 200;
+    r->status = error ? status_of(r->err.kind) : r->route->made ? r->route->made : 200;
     if (error && r->allow)
         r->status = 405;
     struct MHD_Response *response = r->stream;

@@ -49,6 +49,7 @@ struct route {
     enum body_kind body; /* a file's maximum is limits.upload_mib, body_max is not looked at */
     const char *repeat;  /* the query parameter that may be given several times; NULL: none */
     const char *type;    /* Content-Type; NULL: application/json */
+    unsigned made;       /* status of a good answer; 0: 200 */
     const char *parameters[ROUTE_PARAMETERS_MAX + 1];
     int (*prepare)(struct request *r, struct err *err); /* reads path segment and query; may be NULL */
     int (*begin)(struct request *r,
@@ -81,6 +82,10 @@ struct request {
     uint8_t service_nonce[NONCE_MAX]; /* what is bound for a service */
     uint32_t pcrs;
     bool all_pcrs;
+    struct collect_attestation attestation; /* of POST /attestation */
+    bool to_json;
+    const char *type; /* Content-Type of this answer; NULL: the route's */
+    unsigned version; /* of GET /attestation/policy; 0: the newest */
     struct evidence *evidence;
     struct buf report;               /* of GET /measurements */
     struct verify_job *verification; /* of POST /offchain-verify */

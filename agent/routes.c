@@ -1,5 +1,7 @@
 #include "agent/routes.h"
 
+#include "agent/attestation_policy.h"
+#include "agent/attestation_route.h"
 #include "agent/handlers.h"
 #include "agent/journal_route.h"
 #include "agent/livepatch_route.h"
@@ -33,6 +35,29 @@ static const struct route routes[] = {
     { .path = "/offchain/golden-measurement", GOLDEN },
     { .path = "/offchain-verify", VERIFY },
     { .path = "/offchain/verify", VERIFY },
+    { .method = "POST",
+      .path = "/attestation",
+      .ports = PORTS_INSIDE,
+      .evidence = true,
+      .body_max = ATTESTATION_BODY_MAX,
+      .begin = attestation_begin,
+      .answer = attestation_answer },
+    { .method = "POST",
+      .path = "/attestation/policy",
+      .ports = PORTS_ALL,
+      .auth = true,
+      .body_max = ATTESTATION_POLICY_MAX,
+      .made = 201,
+      .begin = attestation_policy_put_begin,
+      .answer = operate_answer },
+    { .method = "GET",
+      .path = "/attestation/policy",
+      .ports = PORTS_ALL,
+      .auth = true,
+      .parameters = { "version" },
+      .prepare = attestation_policy_get_prepare,
+      .begin = attestation_policy_get_begin,
+      .answer = operate_answer },
     { .method = "GET",
       .path = "/measurements",
       .ports = PORTS_ALL,

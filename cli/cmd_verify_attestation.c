@@ -87,19 +87,28 @@ static int run(int argc, char **argv)
     AUTO(free_u8) uint8_t *data = NULL;
     AUTO(buf_done) struct buf nonce = buf_new(256);
     struct arguments args = { .options.accept_tcb = TDX_ACCEPT_DEFAULT };
-    const char *nonce_hex = NULL, *at = NULL, *accept = NULL;
+    AUTO(buf_done) struct buf report_data = buf_new(64);
+    const char *nonce_hex = NULL, *report_data_hex = NULL, *at = NULL, *accept = NULL;
     struct err err = { 0 };
     size_t n = 0;
     const struct option_row rows[] = {
-        { "nonce", OPTION_TEXT, &nonce_hex },   { "at", OPTION_TEXT, &at },
-        { "certs", OPTION_TEXT, &args.certs },  { "trust-emulator", OPTION_TEXT, &args.roots },
-        { "accept-tcb", OPTION_TEXT, &accept }, { "json", OPTION_FLAG, &args.json },
+        { "nonce", OPTION_TEXT, &nonce_hex },
+        { "report-data", OPTION_TEXT, &report_data_hex },
+        { "at", OPTION_TEXT, &at },
+        { "certs", OPTION_TEXT, &args.certs },
+        { "trust-emulator", OPTION_TEXT, &args.roots },
+        { "accept-tcb", OPTION_TEXT, &accept },
+        { "json", OPTION_FLAG, &args.json },
     };
     int rc = options_parse(&command_verify_attestation, argc, argv, rows, ARRAY_SIZE(rows), &args.file, 1, 1);
     if (rc)
         return rc == STATUS_HELP ? 0 : rc;
     if (nonce_hex && (hex_decode(bytes_str(nonce_hex), &nonce, &err) < 0 || !nonce.n))
         return fail_err(STATUS_USAGE, "--nonce", "not hex", &err);
+    if (report_data_hex
+        && (hex_decode(bytes_str(report_data_hex), &report_data, &err) < 0 || report_data.failed))
+        return fail_err(STATUS_USAGE, "--report-data", "not hex of at most 64 bytes", &err);
+    args.options.report_data = buf_bytes(&report_data);
     if (accept && tdx_accept_parse(accept, &args.options.accept_tcb, &err) < 0)
         return fail_err(STATUS_USAGE, "--accept-tcb", "not a list of TCB statuses", &err);
     args.options.nonce = buf_bytes(&nonce);
@@ -110,7 +119,7 @@ static int run(int argc, char **argv)
 
 const struct command command_verify_attestation = {
     "verify-attestation",
-    "FILE.pb|FILE.json [--nonce HEX] [--at TIME] [--certs DIR] [--accept-tcb S,...]\n"
+    "FILE.pb|FILE.json [--nonce HEX] [--report-data HEX] [--at TIME] [--certs DIR] [--accept-tcb S,...]\n"
     "           [--trust-emulator ROOTS.pem] [--json]",
     "Judges a go-tpm-tools attest.Attestation",
     "FILE is the protobuf message or its JSON form; - is standard input. Judged are its quotes, one a bank, "
@@ -120,6 +129,8 @@ const struct command command_verify_attestation = {
     "with what its report_data binds.\n"
     "\n"
     "  --nonce HEX                the nonce that was asked with; without it freshness is unchecked\n"
+    "  --report-data HEX          the report_data that was asked with; else as the message says, or the "
+    "nonce\n"
     "  --at TIME                  the clock to judge by, like 2025-01-31T12:00:00Z; without it, now\n"
     "  --certs DIR                PCS files of Intel, for a TDX quote; a CRL of AMD (*.crl)\n"
     "  --accept-tcb S,...         Intel's TCB statuses to accept, or none: a TDX quote without collateral\n"

@@ -1,55 +1,16 @@
 #include "evidence/attestation.h"
 
 #include "base/auto.h"
+#include "evidence/attestation_places.h"
+#include "tee/tdx_quote.h"
 
 #include <stdlib.h>
 
-#define SNP_REPORT_SIZE 1184
-#define TDX_HEADER_SIZE 48
-#define TDX_BODY_SIZE   584
-#define QE_REPORT_SIZE  384
-
-/* Where a member lies in the fixed structure that the hardware signed. */
-struct place {
-    uint32_t number;
-    uint16_t offset, size;
-    bool integer; /* little-endian */
-};
-
-/* AMD SEV-SNP firmware ABI 56860, table 23 (ATTESTATION_REPORT). */
-static const struct place report_places[] = {
-    { 1, 0x000, 4, true },    { 2, 0x004, 4, true },    { 3, 0x008, 8, true },    { 4, 0x010, 16, false },
-    { 5, 0x020, 16, false },  { 6, 0x030, 4, true },    { 7, 0x034, 4, true },    { 8, 0x038, 8, true },
-    { 9, 0x040, 8, true },    { 10, 0x048, 4, true },   { 11, 0x050, 64, false }, { 12, 0x090, 48, false },
-    { 13, 0x0C0, 32, false }, { 14, 0x0E0, 48, false }, { 15, 0x110, 48, false }, { 16, 0x140, 32, false },
-    { 17, 0x160, 32, false }, { 18, 0x180, 8, true },   { 19, 0x1A0, 64, false }, { 20, 0x1E0, 8, true },
-    { 21, 0x1E8, 1, true },   { 22, 0x1E9, 1, true },   { 23, 0x1EA, 1, true },   { 24, 0x1EC, 1, true },
-    { 25, 0x1ED, 1, true },   { 26, 0x1EE, 1, true },   { 27, 0x1F0, 8, true },   { 28, 0x2A0, 512, false },
-    { 30, 0x1F8, 8, true },   { 31, 0x200, 8, true },
-};
-
-/* Intel TDX DCAP Quoting Library API, "Version 4 Quote Format": header, TD quote body, QE report. The message
- * names bytes 8 and 10 of the header PCE SVN and QE SVN. */
-static const struct place header_places[] = {
-    { 1, 0, 2, true },   { 2, 2, 2, true },    { 3, 4, 4, true },    { 5, 8, 2, false },
-    { 4, 10, 2, false }, { 6, 12, 16, false }, { 7, 28, 20, false },
-};
-static const struct place body_places[] = {
-    { 1, 0, 16, false },   { 2, 16, 48, false },   { 3, 64, 48, false },   { 4, 112, 8, false },
-    { 5, 120, 8, false },  { 6, 128, 8, false },   { 7, 136, 48, false },  { 8, 184, 48, false },
-    { 9, 232, 48, false }, { 10, 280, 48, false }, { 12, 520, 64, false },
-};
-static const struct place enclave_places[] = {
-    { 1, 0, 16, false },  { 2, 16, 4, true },   { 3, 20, 28, false },   { 4, 48, 16, false },
-    { 5, 64, 32, false }, { 6, 96, 32, false }, { 7, 128, 32, false },  { 8, 160, 96, false },
-    { 9, 256, 2, true },  { 10, 258, 2, true }, { 11, 260, 60, false }, { 12, 320, 64, false },
-};
-
-static int put_places(struct bytes message, const struct place *places, size_t count, const char *what,
-                      uint8_t *out, struct err *err)
+static int put_places(struct bytes message, const struct attestation_place *places, size_t count,
+                      const char *what, uint8_t *out, struct err *err)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct place *at = &places[i];
+        const struct attestation_place *at = &places[i];
         struct pb_field f;
         if (!pb_find(message, at->number, &f))
             continue; /* proto3 leaves zeros out */
@@ -84,7 +45,9 @@ static void put_cpuid(uint64_t eax, uint8_t *report)
 int attestation_snp_report(struct bytes report, struct buf *out, struct err *err)
 {
     uint8_t raw[SNP_REPORT_SIZE] = { 0 };
-    if (put_places(report, report_places, ARRAY_SIZE(report_places), "sevsnp.Report", raw, err) < 0)
+    if (put_places(report, attestation_report_places.row, attestation_report_places.n, "sevsnp.Report", raw,
+                   err)
+        < 0)
         return -1;
     if (pb_get_uint(report, 1) >= 3)
         put_cpuid(pb_get_uint(report, 29), raw);
@@ -113,8 +76,8 @@ static int put_certification(struct bytes qe, struct buf *out, struct err *err)
     uint8_t report[QE_REPORT_SIZE] = { 0 };
     struct bytes auth = pb_get_bytes(pb_get_bytes(qe, 3), 2), pck = pb_get_bytes(qe, 4);
     struct bytes signature = pb_get_bytes(qe, 2), chain = pb_get_bytes(pck, 3);
-    if (put_places(pb_get_bytes(qe, 1), enclave_places, ARRAY_SIZE(enclave_places), "tdx.EnclaveReport",
-                   report, err)
+    if (put_places(pb_get_bytes(qe, 1), attestation_enclave_places.row, attestation_enclave_places.n,
+                   "tdx.EnclaveReport", report, err)
         < 0)
         return -1;
     if (signature.n != 64 || auth.n > UINT16_MAX || chain.n > UINT32_MAX)
@@ -129,15 +92,43 @@ static int put_certification(struct bytes qe, struct buf *out, struct err *err)
     return 0;
 }
 
+/* The value of that name behind a TDX quote; whatever else is there is passed over. */
+static struct bytes find_behind(struct bytes behind, const char *wanted)
+{
+    struct reader r = reader_of(behind);
+    struct bytes name, value;
+    uint32_t n;
+    while (rd_take(&r, ATTESTATION_NAME_SIZE, &name) && rd_u32le(&r, &n) && rd_take(&r, n, &value))
+        if (attestation_is_named(name, wanted))
+            return value;
+    return bytes_of(NULL, 0);
+}
+
+/* Version 5 puts a descriptor of the body between header and body. */
+static void put_body(const uint8_t *head, struct bytes behind, struct buf *out)
+{
+    struct bytes more = find_behind(behind, ATTESTATION_BODY_15);
+    buf_put(out, bytes_of(head, TDX_HEADER_SIZE));
+    if (le_uint(head, 2) == 5) {
+        buf_u16le(out, more.n ? TDX_BODY_15 : TDX_BODY_10);
+        buf_u32le(out, TDX_BODY_SIZE + (uint32_t)more.n);
+    }
+    buf_put(out, bytes_of(head + TDX_HEADER_SIZE, TDX_BODY_SIZE));
+    if (le_uint(head, 2) == 5)
+        buf_put(out, more);
+}
+
 int attestation_tdx_quote(struct bytes quote, struct buf *out, struct err *err)
 {
     uint8_t head[TDX_HEADER_SIZE + TDX_BODY_SIZE] = { 0 };
     struct bytes header = pb_get_bytes(quote, 1), body = pb_get_bytes(quote, 2), sig = pb_get_bytes(quote, 4);
     struct bytes signature = pb_get_bytes(sig, 1), key = pb_get_bytes(sig, 2), cert = pb_get_bytes(sig, 3);
     AUTO(buf_done) struct buf inner = buf_new(out->max);
-    if (put_places(header, header_places, ARRAY_SIZE(header_places), "tdx.Header", head, err) < 0
-        || put_places(body, body_places, ARRAY_SIZE(body_places), "tdx.TDQuoteBody", head + TDX_HEADER_SIZE,
-                      err)
+    if (put_places(header, attestation_header_places.row, attestation_header_places.n, "tdx.Header", head,
+                   err)
+            < 0
+        || put_places(body, attestation_body_places.row, attestation_body_places.n, "tdx.TDQuoteBody",
+                      head + TDX_HEADER_SIZE, err)
                < 0
         || put_rtmrs(body, head + TDX_HEADER_SIZE, err) < 0)
         return -1;
@@ -146,7 +137,7 @@ int attestation_tdx_quote(struct bytes quote, struct buf *out, struct err *err)
                        signature.n, key.n);
     if (put_certification(pb_get_bytes(cert, 3), &inner, err) < 0 || buf_check(&inner, "TDX quote", err) < 0)
         return -1;
-    buf_put(out, bytes_of(head, sizeof(head)));
+    put_body(head, pb_get_bytes(quote, 5), out);
     buf_u32le(out, (uint32_t)pb_get_uint(quote, 3));
     buf_put(out, signature);
     buf_put(out, key);
@@ -206,14 +197,32 @@ static int read_lists(struct attestation *a, struct err *err)
     return 0;
 }
 
+/* Values among the extra certificates of an SNP report. */
+static void read_extras(struct bytes chain, struct attestation *a)
+{
+    struct reader r = reader_of(chain);
+    struct pb_field f;
+    struct err ignored;
+    while (pb_next(&r, &f, &ignored) > 0) {
+        struct bytes key = f.number == 7 ? pb_get_bytes(f.data, 1) : bytes_of(NULL, 0);
+        if (bytes_equal(key, bytes_str(ATTESTATION_ASKED)))
+            a->asked = pb_get_bytes(f.data, 2);
+        if (bytes_equal(key, bytes_str(ATTESTATION_RUNTIME)))
+            a->runtime_data = pb_get_bytes(f.data, 2);
+    }
+}
+
 static int read_tee(struct attestation *a, struct err *err)
 {
     struct pb_field snp, tdx, report;
     bool has_snp = pb_find(a->message, 8, &snp), has_tdx = pb_find(a->message, 9, &tdx);
     if (has_snp && has_tdx)
         return err_set(err, ERR_INPUT, 0, "attest.Attestation has both an SNP and a TDX part");
-    if (has_tdx)
+    if (has_tdx) {
+        a->asked = find_behind(pb_get_bytes(tdx.data, 5), ATTESTATION_ASKED);
+        a->runtime_data = find_behind(pb_get_bytes(tdx.data, 5), ATTESTATION_RUNTIME);
         return attestation_tdx_quote(tdx.data, &a->tdx_quote, err);
+    }
     if (!has_snp)
         return 0;
     struct bytes chain = pb_get_bytes(snp.data, 2);
@@ -221,6 +230,7 @@ static int read_tee(struct attestation *a, struct err *err)
     a->ask_cert = pb_get_bytes(chain, 2);
     a->ark_cert = pb_get_bytes(chain, 3);
     a->vlek_cert = pb_get_bytes(chain, 6);
+    read_extras(chain, a);
     return pb_find(snp.data, 1, &report) ? attestation_snp_report(report.data, &a->snp_report, err) : 0;
 }
 
@@ -278,7 +288,7 @@ int attestation_parse(struct bytes data, struct attestation *out, struct err *er
     a.event_log = pb_get_bytes(a.message, 3);
     a.canonical_event_log = pb_get_bytes(a.message, 5);
     a.ak_cert = pb_get_bytes(a.message, 6);
-    a.vcek_cert = a.ask_cert = a.ark_cert = a.vlek_cert = bytes_of(NULL, 0);
+    a.vcek_cert = a.ask_cert = a.ark_cert = a.vlek_cert = a.asked = a.runtime_data = bytes_of(NULL, 0);
     if (read_lists(&a, err) < 0 || read_tee(&a, err) < 0)
         return -1;
     if (a.ak_pub.n == 0 && a.quote_count == 0 && a.snp_report.n == 0 && a.tdx_quote.n == 0)

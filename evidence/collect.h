@@ -75,8 +75,19 @@ struct evidence;
 /** The marks of the moment that the evidence is of. */
 const struct log_marks *evidence_log_marks(const struct evidence *e);
 
+/** What POST /attestation asks (contract, section 2): what the report binds is made from these, by a rule of
+ * the shape; the quotes carry the nonce. */
+#define ATTESTATION_REPORT_DATA 64
+#define ATTESTATION_NONCE       32
+struct collect_attestation {
+    uint8_t report_data[ATTESTATION_REPORT_DATA], nonce[ATTESTATION_NONCE];
+    bool raw; /* the report has report_data as it is: only where the measured policy says so */
+};
+
 /** What is asked. All bytes are copied. */
 struct collect_request {
+    const struct collect_attestation
+        *attestation;   /* NULL: a document; else magic, nonce, bank are not used */
     struct bytes magic; /* MAGIC_SIZE bytes */
     struct bytes nonce; /* 1..NONCE_MAX bytes: what the quote and the report bind */
     struct bytes
@@ -116,6 +127,14 @@ struct document_extras {
 /** Appends the collaterals document of contract section 3. */
 MUST_USE int evidence_document(const struct collector *c, const struct evidence *e,
                                const struct document_extras *extras, struct buf *out, struct err *err);
+
+/** Appends what POST /attestation answers: an attest.Attestation where there is a TPM, else the bare report
+ * or quote; as JSON its ProtoJSON form (of the bare ones sevsnp.Attestation or tdx.QuoteV4), indented by
+ * tabs.
+ *  @param e  of a request with attestation
+ *  @return 0, or -1: ERR_UNAVAILABLE (the machine's report cannot be read) */
+MUST_USE int evidence_attestation(const struct collector *c, const struct evidence *e, bool json,
+                                  struct buf *out, struct err *err);
 
 /** Appends the golden measurement document of contract section 4: {"golden_measurement":{...}}.
  *  @param pcrs  mask of the PCRs to pin; 0: the contract's default set

@@ -94,6 +94,10 @@ void collect_collateral(struct evidence *e)
     struct tdx_quote quote;
     struct err err = { 0 };
     struct collateral_service *service = e->c->collateral;
+    if (e->attestation) { /* its messages have no room for it */
+        evidence_part_done(e, NULL);
+        return;
+    }
     if (!service) {
         evidence_missing(e, "collateral", "the verifier has it from Intel's PCS or a PCCS");
         evidence_part_done(e, NULL);

@@ -98,6 +98,10 @@ struct evidence {
     char service[SERVICE_MAX + 1];
     uint16_t bank;
     bool fresh, outside;
+    bool attestation;                      /* what was asked is this, and not magic and nonce */
+    struct collect_attestation asked;      /* if attestation */
+    uint8_t extra[MAGIC_SIZE + NONCE_MAX]; /* what quotes carry */
+    size_t extra_n;
     uint8_t report_data[REPORT_DATA_SIZE];
 
     pthread_mutex_t lock; /* guards err and missing: both parts may write them */
@@ -108,6 +112,10 @@ struct evidence {
     struct log_marks marks, bound; /* of the quote; of the moment when the report was asked for */
     struct buf quote, sig;
     struct tpm_pcrs pcrs;
+    struct {
+        struct buf quote, sig;
+        struct tpm_pcrs pcrs;
+    } second; /* of an attestation: the SHA-384 bank's; empty: it is not active */
     struct buf ak_spki, ak_public, ak_cert;
     struct ak_chain ak_chain;
     struct tee_report tee; /* SNP report or TDX quote */

@@ -1,6 +1,9 @@
 /* One collection: what it binds, its two parts on their workers, and its end. */
 #include "evidence/collect_internal.h"
 
+#include "base/auto.h"
+#include "evidence/attestation.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -15,6 +18,8 @@ void evidence_free(struct evidence *e)
         return;
     buf_done(&e->quote);
     buf_done(&e->sig);
+    buf_done(&e->second.quote);
+    buf_done(&e->second.sig);
     buf_done(&e->ak_spki);
     buf_done(&e->ak_public);
     buf_done(&e->ak_cert);
@@ -132,25 +137,51 @@ static int copy_identity(struct collector *c, struct evidence *e, struct err *er
     return ready ? 0 : err_set(err, ERR_UNAVAILABLE, 0, "the TPM has not given its attestation key yet");
 }
 
+/* Contract, section 2: the TEE never signs the caller's bytes as they are. */
+static int bind_attestation(const struct collector *c, struct evidence *e, struct err *err)
+{
+    struct bytes report_data = bytes_of(e->asked.report_data, sizeof(e->asked.report_data));
+    if (e->asked.raw) {
+        memcpy(e->report_data, report_data.p, sizeof(e->report_data));
+        return 0;
+    }
+    return c->shape->tpm && c->shape->tee == TEE_SEV_SNP
+               ? attestation_bind_cocos(report_data, buf_bytes(&e->ak_public), e->report_data, err)
+               : attestation_bind_v1(report_data, bytes_of(e->asked.nonce, sizeof(e->asked.nonce)),
+                                     e->report_data, err);
+}
+
 static void bind(struct collector *c, struct evidence *e)
 {
-    uint8_t challenge[MAGIC_SIZE + NONCE_MAX];
-    collector_marks(c, &e->bound);
-    e->marks = e->bound;
-    memcpy(challenge, e->magic, MAGIC_SIZE);
-    memcpy(challenge + MAGIC_SIZE, e->nonce, e->nonce_n);
     if (c->shape->tpm) {
         sha256(buf_bytes(&e->ak_spki), e->report_data);
     } else {
         memcpy(e->report_data, e->bound.replay, 32);
     }
-    sha256(bytes_of(challenge, MAGIC_SIZE + e->nonce_n), e->report_data + 32);
+    sha256(bytes_of(e->extra, e->extra_n), e->report_data + 32);
 }
 
 /* ---- submitting ---- */
 
+/* A quote that carries magic and nonce of a document is for documents only: any container could ask for one
+ * here otherwise, and put it into a document of its own. */
+static int check_attestation(const struct collect_attestation *a, struct err *err)
+{
+    static const char *const magics[] = { "Internal/collaterals", "External/collaterals",
+                                          "Workload/collaterals" };
+    for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
+        if (!memcmp(a->nonce, magics[i], MAGIC_SIZE))
+            return err_set(
+                err, ERR_INPUT, 0,
+                "nonce: begins with \"%s\", which the agent keeps for its own documents: choose another",
+                magics[i]);
+    return 0;
+}
+
 static int check_request(const struct collector *c, const struct collect_request *r, struct err *err)
 {
+    if (r->attestation)
+        return check_attestation(r->attestation, err);
     if (r->magic.n != MAGIC_SIZE || r->nonce.n < 1 || r->nonce.n > NONCE_MAX || r->shown_nonce.n > 256
         || (r->service && strlen(r->service) > SERVICE_MAX))
         return err_set(err, ERR_INPUT, 0, "a nonce of %zu bytes: 1 to %d are possible", r->nonce.n,
@@ -162,27 +193,43 @@ static int check_request(const struct collector *c, const struct collect_request
     return 0;
 }
 
+static void copy_question(struct evidence *e, const struct collect_request *r)
+{
+    struct bytes shown = r->shown_nonce.n ? r->shown_nonce : r->nonce;
+    e->bank = r->attestation ? ALG_SHA256 : r->bank;
+    if (r->attestation) {
+        e->attestation = true;
+        e->asked = *r->attestation;
+        memcpy(e->extra, e->asked.nonce, e->extra_n = sizeof(e->asked.nonce));
+        return;
+    }
+    memcpy(e->magic, r->magic.p, MAGIC_SIZE);
+    memcpy(e->nonce, r->nonce.p, e->nonce_n = r->nonce.n);
+    memcpy(e->shown_nonce, shown.p, e->shown_nonce_n = shown.n);
+    snprintf(e->service, sizeof(e->service), "%s", r->service ? r->service : "");
+    memcpy(e->extra, e->magic, MAGIC_SIZE);
+    memcpy(e->extra + MAGIC_SIZE, e->nonce, e->nonce_n);
+    e->extra_n = MAGIC_SIZE + e->nonce_n;
+}
+
 static struct evidence *evidence_new(struct collector *c, const struct collect_request *r)
 {
     struct evidence *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
-    struct bytes shown = r->shown_nonce.n ? r->shown_nonce : r->nonce;
     pthread_mutex_init(&e->lock, NULL);
     e->tpm_job = (struct job){ collect_tpm_part, tpm_dropped, r->outside, NULL };
     e->tee_job = (struct job){ c->shape->report == REPORT_HCL ? collect_hcl_part : collect_kernel_part,
                                tee_dropped, r->outside, NULL };
     e->c = c;
     e->asked_at_ms = monotonic_ms();
-    memcpy(e->magic, r->magic.p, MAGIC_SIZE);
-    memcpy(e->nonce, r->nonce.p, e->nonce_n = r->nonce.n);
-    memcpy(e->shown_nonce, shown.p, e->shown_nonce_n = shown.n);
-    snprintf(e->service, sizeof(e->service), "%s", r->service ? r->service : "");
-    e->bank = r->bank;
+    copy_question(e, r);
     e->fresh = r->fresh;
     e->outside = r->outside;
     e->quote = buf_new(ATTEST_MAX);
     e->sig = buf_new(SIGNATURE_MAX);
+    e->second.quote = buf_new(ATTEST_MAX);
+    e->second.sig = buf_new(SIGNATURE_MAX);
     e->ak_spki = buf_new(AK_MAX);
     e->ak_public = buf_new(AK_MAX);
     e->ak_cert = buf_new(AK_MAX);
@@ -275,7 +322,14 @@ int collector_submit(struct collector *c, const struct collect_request *request,
         evidence_free(e);
         return -1;
     }
-    bind(c, e);
+    collector_marks(c, &e->bound);
+    e->marks = e->bound;
+    if (e->attestation && bind_attestation(c, e, err) < 0) {
+        evidence_free(e);
+        return -1;
+    }
+    if (!e->attestation)
+        bind(c, e);
     if (c->shape->report == REPORT_HCL && !e->fresh)
         collector_hcl_refresh_if_old(c);
     int rc = e->fresh ? collect_fresh_admit(c, err) : 0;

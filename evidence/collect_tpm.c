@@ -166,13 +166,10 @@ static bool quote_agrees(const struct evidence *e, const struct tpm_pcrs *pcrs, 
  * that reading the PCRs is needed only after one has moved. */
 static int quote_once(struct collector *c, struct evidence *e, size_t slot, bool *agrees, struct err *err)
 {
-    uint8_t extra[MAGIC_SIZE + NONCE_MAX];
     struct tpm_signature signature;
-    memcpy(extra, e->magic, MAGIC_SIZE);
-    memcpy(extra + MAGIC_SIZE, e->nonce, e->nonce_n);
     e->quote.n = e->sig.n = 0;
-    if (tpm_quote(c->tpm, &c->ak, e->bank, TPM_PCRS_ALL, bytes_of(extra, MAGIC_SIZE + e->nonce_n), &e->quote,
-                  &e->sig, err)
+    if (tpm_quote(c->tpm, &c->ak, e->bank, TPM_PCRS_ALL, bytes_of(e->extra, e->extra_n), &e->quote, &e->sig,
+                  err)
             < 0
         || tpm_signature_parse(buf_bytes(&e->sig), &signature, err) < 0)
         return -1;
@@ -212,6 +209,31 @@ static int quote(struct collector *c, struct evidence *e, struct err *err)
     return err_set(err, ERR_UNAVAILABLE, 0, "PCRs changed during each of %d quotes: ask again", QUOTE_TRIES);
 }
 
+static bool is_active(const struct collector *c, uint16_t alg)
+{
+    for (size_t i = 0; i < c->banks.n; i++)
+        if (c->banks.alg[i] == alg)
+            return true;
+    return false;
+}
+
+/* An attestation has a quote of each bank that policies list. */
+static int quote_all(struct collector *c, struct evidence *e, struct err *err)
+{
+    if (e->attestation && is_active(c, ALG_SHA384)) {
+        e->bank = ALG_SHA384;
+        int rc = quote(c, e, err);
+        e->bank = ALG_SHA256;
+        if (rc < 0)
+            return -1;
+        e->second.quote.n = e->second.sig.n = 0;
+        buf_put(&e->second.quote, buf_bytes(&e->quote));
+        buf_put(&e->second.sig, buf_bytes(&e->sig));
+        e->second.pcrs = e->pcrs;
+    }
+    return quote(c, e, err);
+}
+
 void collect_tpm_part(struct job *job)
 {
     struct evidence *e = (struct evidence *)((char *)job - offsetof(struct evidence, tpm_job));
@@ -221,10 +243,10 @@ void collect_tpm_part(struct job *job)
         return;
     int rc = collector_tpm_ready(c, &err);
     if (rc == 0)
-        rc = quote(c, e, &err);
+        rc = quote_all(c, e, &err);
     if (rc < 0 && tpm_error_is_fatal(&err)) { /* the device may be back: once more on a new connection */
         collector_tpm_drop(c);
-        rc = collector_tpm_ready(c, &err) < 0 || quote(c, e, &err) < 0 ? -1 : 0;
+        rc = collector_tpm_ready(c, &err) < 0 || quote_all(c, e, &err) < 0 ? -1 : 0;
         if (rc < 0 && tpm_error_is_fatal(&err))
             collector_tpm_drop(c);
     }

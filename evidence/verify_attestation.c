@@ -1,6 +1,8 @@
 #include "evidence/verify_attestation.h"
 
 #include "base/auto.h"
+#include "evidence/collect.h"
+#include "tee/hcl_report.h"
 #include "tpm/ak_verify.h"
 #include "tpm/quote_verify.h"
 
@@ -91,10 +93,26 @@ static void judge_log(struct run *r, const struct attestation_quote *quote,
                    &ignored);
 }
 
+/* The nonce; with zeros behind it where the quote has 32 bytes, as Cocos and our agents ask for it. */
+static struct bytes expected_extra(const struct run *r, const struct attestation_quote *quote,
+                                   uint8_t padded[static ATTESTATION_NONCE])
+{
+    struct tpm_attest attest;
+    struct err ignored;
+    size_t n = r->o->nonce.n;
+    if (n == 0 || n >= ATTESTATION_NONCE || tpm_attest_parse(quote->quote, &attest, &ignored) < 0
+        || attest.extra_data.n != ATTESTATION_NONCE)
+        return r->o->nonce;
+    memset(padded, 0, ATTESTATION_NONCE);
+    memcpy(padded, r->o->nonce.p, n);
+    return bytes_of(padded, ATTESTATION_NONCE);
+}
+
 static void judge_quotes(struct run *r, const struct tpm_eventlog *log, const struct tpm_replay *replay)
 {
     for (size_t i = 0; i < r->a->quote_count; i++) {
         const struct attestation_quote *quote = &r->a->quotes[i];
+        uint8_t padded[ATTESTATION_NONCE];
         const struct tpm_quote_request rq = {
             .quote = quote->quote,
             .signature = quote->raw_sig,
@@ -105,7 +123,7 @@ static void judge_quotes(struct run *r, const struct tpm_eventlog *log, const st
             .bank_count = quote->pcrs.alg ? 1 : 0,
             .pcrs_due = true,
             .extra_data_asked = r->o->nonce.n > 0,
-            .extra_data = r->o->nonce,
+            .extra_data = expected_extra(r, quote, padded),
         };
         struct tpm_quote_verdict verdict;
         tpm_quote_verify(&rq, r->checks, &verdict);
@@ -199,42 +217,113 @@ static void judge_tdx(struct run *r)
     r->out->tee_authentic = r->out->tdx.authentic;
 }
 
-/* The nonce and zeros, as go-tpm-tools asks for it. */
-static bool is_padded(struct bytes report_data, struct bytes nonce)
+/* ---- what the TEE's report binds ---- */
+
+struct padded {
+    uint8_t b[REPORT_DATA];
+};
+
+/* Agents and go-tpm-tools put zeros behind what is shorter. */
+static struct padded pad(struct bytes value)
 {
-    return nonce.n && nonce.n <= report_data.n && !memcmp(report_data.p, nonce.p, nonce.n)
-           && bytes_zero(bytes_of(report_data.p + nonce.n, report_data.n - nonce.n));
+    struct padded p = { { 0 } };
+    memcpy(p.b, value.p, value.n < sizeof(p.b) ? value.n : sizeof(p.b));
+    return p;
 }
 
-/* SHA3-512(nonce, padded to 64 bytes || TPMT_PUBLIC), as Cocos asks for it. */
-static bool is_cocos(struct bytes report_data, struct bytes nonce, struct bytes ak_pub)
+static bool same(struct bytes report_data, const uint8_t *want)
 {
-    uint8_t padded[REPORT_DATA] = { 0 }, digest[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (nonce.n && nonce.n <= sizeof(padded))
-        memcpy(padded, nonce.p, nonce.n);
-    bool made = ctx && nonce.n && nonce.n <= sizeof(padded)
-                && EVP_DigestInit_ex(ctx, EVP_sha3_512(), NULL) == 1
-                && EVP_DigestUpdate(ctx, padded, sizeof(padded)) == 1
-                && EVP_DigestUpdate(ctx, ak_pub.p, ak_pub.n) == 1 && EVP_DigestFinal_ex(ctx, digest, &n) == 1;
-    EVP_MD_CTX_free(ctx);
-    return made && n == report_data.n && !memcmp(digest, report_data.p, n);
+    return report_data.n == REPORT_DATA && !memcmp(report_data.p, want, REPORT_DATA);
+}
+
+/* What the request may have had as report_data: as the caller knows, else as the message says (a hash over it
+ * proves that), else nothing or the nonce. */
+static size_t candidates(const struct run *r, struct bytes nonce, struct padded out[static 3])
+{
+    size_t n = 0;
+    if (r->o->report_data.n) {
+        out[n++] = pad(r->o->report_data);
+        return n;
+    }
+    if (r->a->asked.n == REPORT_DATA)
+        out[n++] = pad(r->a->asked);
+    out[n++] = pad(bytes_of(NULL, 0));
+    out[n++] = pad(nonce);
+    return n;
+}
+
+static const struct rule {
+    const char *name;
+    bool ak; /* the key is bound */
+    const char *what;
+} rules[] = {
+    { "cocos", true, "report_data is SHA3-512 over the request's and the key" },
+    { "cvm-agent-attestation-v1", false, "report_data is SHA-512 over the request's and the nonce" },
+    { "go-tpm-tools", false, "report_data is the nonce and zeros" },
+    { "raw", false, "report_data is the request's as it is" },
+    { "azure", true, "report_data is the hash of runtime data that name the key" },
+};
+enum { RULE_COCOS, RULE_V1, RULE_GO, RULE_RAW, RULE_AZURE };
+
+/* Runtime data that the report binds, and that name the quotes' key; on SNP only the paravisor's report
+ * counts. */
+static bool is_azure(const struct run *r, struct bytes report_data)
+{
+    static const uint16_t algs[] = { ALG_SHA256, ALG_SHA384, ALG_SHA512 };
+    AUTO(hcl_claims_done) struct hcl_claims claims = { .root = NULL };
+    AUTO(buf_done) struct buf named = buf_new(8192);
+    AUTO(buf_done) struct buf own = buf_new(8192);
+    struct err ignored;
+    bool bound = false;
+    if (!r->a->runtime_data.n || !r->has_area || (r->a->snp_report.n && r->out->snp.report.vmpl != 0))
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(algs); i++) {
+        struct digest d;
+        bound = bound
+                || (digest_of(algs[i], r->a->runtime_data, &d, &ignored) == 0
+                    && same(report_data, pad(digest_bytes(&d)).b));
+    }
+    return bound && hcl_claims_parse(r->a->runtime_data, &claims, &ignored) == 0
+           && hcl_key_spki(&claims, HCL_KEY_AK, &named, &ignored) == 0
+           && tpm_public_spki(&r->area, &own, &ignored) == 0
+           && bytes_equal(buf_bytes(&named), buf_bytes(&own));
+}
+
+static const struct rule *rule_of(const struct run *r, struct bytes report_data)
+{
+    struct bytes nonce = r->o->nonce.n ? r->o->nonce : r->extra_data;
+    struct padded padded = pad(nonce), tried[3];
+    struct bytes nonce32 = bytes_of(padded.b, ATTESTATION_NONCE);
+    size_t n = candidates(r, nonce, tried);
+    uint8_t want[REPORT_DATA];
+    struct err ignored;
+    if (is_azure(r, report_data))
+        return &rules[RULE_AZURE];
+    for (size_t i = 0; i < n; i++) {
+        struct bytes asked = bytes_of(tried[i].b, REPORT_DATA);
+        if (attestation_bind_cocos(asked, r->a->ak_pub, want, &ignored) == 0 && same(report_data, want))
+            return &rules[RULE_COCOS];
+        if (attestation_bind_v1(asked, nonce32, want, &ignored) == 0 && same(report_data, want))
+            return &rules[RULE_V1];
+    }
+    if (r->o->report_data.n && same(report_data, tried[0].b))
+        return &rules[RULE_RAW];
+    return nonce.n && nonce.n <= REPORT_DATA && same(report_data, padded.b) ? &rules[RULE_GO] : NULL;
 }
 
 static void judge_binding(struct run *r, struct bytes report_data)
 {
-    struct bytes nonce = r->o->nonce.n ? r->o->nonce : r->extra_data;
-    r->out->binding = is_cocos(report_data, nonce, r->a->ak_pub) ? "cocos"
-                      : is_padded(report_data, nonce)            ? "go-tpm-tools"
-                                                                 : NULL;
-    checks_add(r->checks, "binding.nonce", r->out->binding ? CHECK_OK : CHECK_FAILED, "%s",
-               r->out->binding ? r->out->binding
-                               : "report_data is neither the quotes' nonce nor a hash over it");
-    bool ak = r->out->binding && is_cocos(report_data, nonce, r->a->ak_pub);
-    checks_add(r->checks, "binding.ak", ak ? CHECK_OK : CHECK_NOT_APPLICABLE, "%s",
-               ak ? "cocos: report_data is SHA3-512 over nonce and key"
-                  : "go-tpm-tools does not bind the key");
+    const struct rule *rule = rule_of(r, report_data);
+    r->out->binding = rule ? rule->name : NULL;
+    if (rule)
+        checks_add(r->checks, "binding.nonce", CHECK_OK, "%s: %s", rule->name, rule->what);
+    else
+        checks_add(r->checks, "binding.nonce", CHECK_FAILED,
+                   "report_data is neither the quotes' nonce nor a hash over it; --report-data tells what "
+                   "was asked with");
+    bool ak = rule && rule->ak;
+    checks_add(r->checks, "binding.ak", ak ? CHECK_OK : CHECK_NOT_APPLICABLE, "%s%s%s",
+               rule ? rule->name : "no rule", ak ? ": " : " does not bind the key", ak ? rule->what : "");
     if (!ak)
         checks_warn(r->checks,
                     "the TEE's report does not name the attestation key: TPM and TEE share a nonce only");

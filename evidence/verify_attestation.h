@@ -12,7 +12,9 @@ struct verify_attestation_options {
     const struct verify_trust *trust;
     const struct verify_material *material; /* NULL: none */
     time_t at;
-    struct bytes nonce; /* no bytes: freshness is "unchecked" */
+    struct bytes nonce;       /* no bytes: freshness is "unchecked" */
+    struct bytes report_data; /* that the caller asked for, at most 64 bytes; none: as the message says, or
+                                 the nonce */
     uint32_t accept_tcb;
 };
 

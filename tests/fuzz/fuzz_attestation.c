@@ -1,6 +1,9 @@
 /* evidence/attestation.h: either form is read or refused with an input error; what was read becomes JSON, and
  * that JSON the same evidence again. */
 #include "evidence/attestation.h"
+#include "tee/tdx_quote.h"
+
+#include <string.h>
 
 #include "fuzz.h"
 
@@ -28,6 +31,28 @@ static void check_round_trip(const struct attestation *a)
     buf_done(&text);
 }
 
+/* A report or quote that parses comes back out of the message that is made from it. */
+static void check_made(const struct attestation *a)
+{
+    struct buf message = buf_new(16u << 20), again = buf_new(16u << 20);
+    struct tdx_quote q;
+    struct err err = { 0 };
+    if (a->snp_report.n && a->snp_report.p[0] >= 3 && a->snp_report.p[0] <= 5) {
+        CHECK(attestation_put_snp_report(buf_bytes(&a->snp_report), &message, &err) == 0);
+        CHECK(attestation_snp_report(buf_bytes(&message), &again, &err) == 0);
+        CHECK(again.n == a->snp_report.n);
+    }
+    message.n = again.n = 0;
+    if (a->tdx_quote.n && tdx_quote_parse(buf_bytes(&a->tdx_quote), &q, &err) == 0
+        && q.certification_data.n == q.pck_chain.n) {
+        CHECK(attestation_put_tdx_quote(buf_bytes(&a->tdx_quote), bytes_of(NULL, 0), &message, &err) == 0);
+        CHECK(attestation_tdx_quote(buf_bytes(&message), &again, &err) == 0);
+        CHECK(again.n >= q.quote_len && !memcmp(again.p, a->tdx_quote.p, q.quote_len));
+    }
+    buf_done(&message);
+    buf_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct attestation a;
@@ -39,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     CHECK(a.snp_report.n == 0 || a.snp_report.n == 1184);
     check_round_trip(&a);
+    check_made(&a);
     attestation_done(&a);
     return 0;
 }

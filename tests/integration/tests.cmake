@@ -122,3 +122,9 @@ if(CVM_EMULATOR)
     cvm_test(test_workload_document SOURCES integration/test_workload_document.c DEPENDS evidence workload emulator
         LABELS integration)
 endif()
+if(CVM_EMULATOR)
+    foreach(shape snp tdx snp-vtpm tdx-vtpm azure-snp azure-tdx gcp-snp gcp-tdx aws-snp)
+        cvm_script_test(attestation_${shape} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_attestation_route.py
+            ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${shape})
+    endforeach()
+endif()

@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "evidence/attestation.h"
+#include "tee/tdx_quote.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -252,6 +253,65 @@ static void members_come_once(void **state)
     assert_int_equal(err.kind, ERR_TOO_LARGE);
 }
 
+/* A recorded report or quote, made a message and put together again, is the same; the signature still covers
+ * it. */
+static void recorded_evidence_survives_its_message(void **state)
+{
+    static const char *const reports[] = { "snp/milan-v2-vlek-aws/report.bin", "snp/milan-v3-oak/report.bin",
+                                           "snp/genoa-v5-model-a0/report.bin", "snp/turin-v5-oak/report.bin",
+                                           "azure-snp/genoa-v3-report-vtpm/snp_report.bin" };
+    static const char *const quotes[] = { "gcp-tdx/automata-sdk-v4/quote.bin",
+                                          "tdx/v4-50806f-debug/quote.bin",
+                                          "tdx/v5-90c06f-alibaba-uptodate/quote.bin",
+                                          "tdx/v5-90c06f-no-tcb-level/quote.bin" };
+    (void)state;
+    skip_without_evidence();
+    for (size_t i = 0; i < ARRAY_SIZE(reports); i++) {
+        struct sample s = sample_load(reports[i]);
+        AUTO(buf_done) struct buf message = buf_new(65536);
+        AUTO(buf_done) struct buf again = buf_new(65536);
+        struct err err = { 0 };
+        assert_int_equal(attestation_put_snp_report(bytes_of(s.p, 1184), &message, &err), 0);
+        assert_int_equal(attestation_snp_report(buf_bytes(&message), &again, &err), 0);
+        assert_int_equal(again.n, 1184);
+        assert_memory_equal(again.p, s.p, 1184);
+        assert_int_equal(attestation_put_snp_report(bytes_of(s.p, 1183), &message, &err), -1);
+        sample_done(&s);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(quotes); i++) {
+        struct sample s = sample_load(quotes[i]);
+        AUTO(buf_done) struct buf message = buf_new(1 << 20);
+        AUTO(buf_done) struct buf again = buf_new(1 << 20);
+        AUTO(buf_done) struct buf behind = buf_new(1024);
+        struct tdx_quote q;
+        struct err err = { 0 };
+        attestation_put_behind(ATTESTATION_ASKED, bytes_str("asked"), &behind);
+        assert_int_equal(tdx_quote_parse(sample_bytes(&s), &q, &err), 0);
+        assert_int_equal(attestation_put_tdx_quote(sample_bytes(&s), buf_bytes(&behind), &message, &err), 0);
+        assert_int_equal(attestation_tdx_quote(buf_bytes(&message), &again, &err), 0);
+        assert_true(again.n > q.quote_len);
+        assert_memory_equal(again.p, s.p, q.quote_len);
+        sample_done(&s);
+    }
+}
+
+static void what_is_bound_is_pinned_here(void **state)
+{
+    static const uint8_t zero[64];
+    uint8_t out[64];
+    char hex[129];
+    struct err err = { 0 };
+    (void)state;
+    assert_int_equal(attestation_bind_v1(bytes_of(zero, 64), bytes_of(zero, 32), out, &err), 0);
+    assert_string_equal(hex_to(hex, bytes_of(out, 64)),
+                        "5034350c0eb0ef5f44577b0cf50306962a22c674e5e16f374dc079b15b8f018deaeb1fe2a976ba50984d"
+                        "be83f0a532403cde60f1865a616f79abf0840fe3b190");
+    assert_int_equal(attestation_bind_cocos(bytes_of(zero, 64), bytes_str("key"), out, &err), 0);
+    assert_string_equal(hex_to(hex, bytes_of(out, 64)),
+                        "19a15b27b397921ea5c5cc4d6f5455694010e1966fde6ec226cf40092e711a411760b351160594f29659"
+                        "a4cee2af6f8a36d36b375562a3518118031860bd9d78");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +325,8 @@ int main(void)
         cmocka_unit_test(writes_protojson),
         cmocka_unit_test(json_has_two_spellings_and_no_more),
         cmocka_unit_test(members_come_once),
+        cmocka_unit_test(recorded_evidence_survives_its_message),
+        cmocka_unit_test(what_is_bound_is_pinned_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
