@@ -31,6 +31,7 @@ extern const struct command command_diff;
 extern const struct command command_doctor;
 extern const struct command command_eval;
 extern const struct command command_eventlog;
+extern const struct command command_fmt;
 extern const struct command command_golden;
 extern const struct command command_help;
 extern const struct command command_inspect;

@@ -16,6 +16,7 @@ static const struct command *const table[] = {
     &command_doctor,
     &command_eval,
     &command_eventlog,
+    &command_fmt,
     &command_golden,
     &command_help,
     &command_inspect,

@@ -72,7 +72,7 @@ struct rule_ast {
     struct node **ref; /* ref[0] is the name, the others are keys */
     uint32_t n_ref, n_arg;
     struct node **arg;
-    bool function, is_default, contains, assign;
+    bool function, is_default, contains, assign, with_if;
     struct node *key;   /* of "contains", or of an old partial set */
     struct node *value; /* NULL: true */
     struct body *body;  /* NULL: always */

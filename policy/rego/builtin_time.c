@@ -144,12 +144,13 @@ static const struct value *now(struct call *c, const struct value *const *arg)
 }
 
 /* A number, or [number, zone] with the zone "UTC" or "". */
-static bool instant(const struct value *v, int64_t *ns)
+static bool instant(struct call *c, const struct value *v, int64_t *ns)
 {
     if (v->type == V_ARRAY) {
-        if (v->n < 2 || v->item[1]->type != V_STRING
-            || !(v->item[1]->n == 0 || (v->item[1]->n == 3 && memcmp(v->item[1]->text, "UTC", 3) == 0)))
+        if (v->n < 2 || v->item[1]->type != V_STRING)
             return false;
+        if (v->item[1]->n && !(v->item[1]->n == 3 && memcmp(v->item[1]->text, "UTC", 3) == 0))
+            arena_fail(c->arena, ERR_INPUT, "time zones other than UTC are not supported");
         v = v->item[0];
     }
     *ns = v->i;
@@ -168,7 +169,7 @@ static const struct value *three(struct call *c, int64_t x, int64_t y, int64_t z
 static const struct value *date(struct call *c, const struct value *const *arg)
 {
     int64_t ns;
-    if (!instant(arg[0], &ns))
+    if (!instant(c, arg[0], &ns))
         return NULL;
     struct date d = date_of(ns);
     return three(c, d.year, d.month, d.day);
@@ -177,7 +178,7 @@ static const struct value *date(struct call *c, const struct value *const *arg)
 static const struct value *clock_of(struct call *c, const struct value *const *arg)
 {
     int64_t ns;
-    if (!instant(arg[0], &ns))
+    if (!instant(c, arg[0], &ns))
         return NULL;
     struct date d = date_of(ns);
     return three(c, d.hour, d.minute, d.second);
@@ -188,7 +189,7 @@ static const struct value *weekday(struct call *c, const struct value *const *ar
     static const char *const name[] = { "Thursday", "Friday",  "Saturday", "Sunday",
                                         "Monday",   "Tuesday", "Wednesday" };
     int64_t ns;
-    if (!instant(arg[0], &ns))
+    if (!instant(c, arg[0], &ns))
         return NULL;
     int64_t days = floor_div(floor_div(ns, SECOND), 86400), at = days - floor_div(days, 7) * 7;
     return value_text(c->arena, name[at], strlen(name[at]));
@@ -198,7 +199,7 @@ static const struct value *format(struct call *c, const struct value *const *arg
 {
     int64_t ns;
     char text[80], fraction[16] = "";
-    if (!instant(arg[0], &ns) || (arg[0]->type == V_ARRAY && arg[0]->n > 2))
+    if (!instant(c, arg[0], &ns) || (arg[0]->type == V_ARRAY && arg[0]->n > 2))
         return NULL;
     struct date d = date_of(ns);
     if (d.nano) {

@@ -77,7 +77,7 @@ uint32_t new_list(struct compiler *c, const int32_t *item, uint32_t n)
     return at;
 }
 
-void bind(struct compiler *c, struct var *v, int32_t operand)
+void bind_var(struct compiler *c, struct var *v, int32_t operand)
 {
     (void)c;
     v->bound = true;
@@ -94,10 +94,13 @@ void depends_on(struct compiler *c, uint32_t rule)
     c->edge[from][c->n_edge[from]++] = rule;
 }
 
-void depends_below(struct compiler *c, const struct doc *d)
+void depends_below(struct compiler *c, const struct doc *d, const struct value *const *part, uint32_t n)
 {
     if (d->rule != NONE)
         depends_on(c, d->rule);
-    for (uint32_t i = 0; i < d->child.n; i++)
-        depends_below(c, d->child.item[i]);
+    for (uint32_t i = 0; i < d->child.n; i++) {
+        const struct doc *child = d->child.item[i];
+        if (!n || !part[0] || value_equal(part[0], child->name))
+            depends_below(c, child, n ? part + 1 : NULL, n ? n - 1 : 0);
+    }
 }

@@ -24,7 +24,8 @@ struct captured {
 /* A body with its variables. */
 struct scope {
     struct scope *around;
-    struct names declared;     /* struct var: := and some, as far as read; arguments */
+    struct names declaring;    /* names that := and some declare somewhere in this body */
+    struct names declared;     /* struct var: those of them that were read so far; arguments */
     struct names mentioned;    /* struct var or &not_made: used without declaration somewhere in this body */
     struct names seen;         /* names that were looked up in this body so far */
     struct captured *captured; /* of the closure that this scope belongs to; NULL for a rule's own body */
@@ -97,9 +98,10 @@ uint32_t new_place(struct compiler *c, uint32_t at, uint32_t end);
 __attribute__((format(printf, 3, 4), noreturn)) void compile_fail(const struct compiler *c, uint32_t at,
                                                                   const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) void compile_warn(struct compiler *c, const char *fmt, ...);
-void bind(struct compiler *c, struct var *v, int32_t operand);
+void bind_var(struct compiler *c, struct var *v, int32_t operand);
 void depends_on(struct compiler *c, uint32_t rule);
-void depends_below(struct compiler *c, const struct doc *d);
+/** On all rules below a node whose names fit the parts that are known (NULL: any). */
+void depends_below(struct compiler *c, const struct doc *d, const struct value *const *part, uint32_t n);
 
 /* ready.c: whether something can be computed with what is bound so far; marks what it would bind */
 uint32_t trial_begin(const struct compiler *c);

@@ -48,7 +48,7 @@ void compile_inner_calls(struct compiler *c, struct node *n, bool top)
     struct var *v = arena_zero(c->arena, 1, sizeof(*v));
     v->name = &value_empty_string;
     v->at = n->at;
-    bind(c, v, compile_term(c, n));
+    bind_var(c, v, compile_term(c, n));
     *n = (struct node){ .kind = N_VAR, .at = n->at, .end = n->end, .value = v->name, .var = v };
 }
 
@@ -102,9 +102,9 @@ static void compile_every(struct compiler *c, struct expr *e)
     uint32_t start = emit(c, OP_EVERY, key, domain, 0);
     emit(c, OP_EVERY, value, 0, 0); /* carries the second register */
     if (e->key && !e->key->wildcard)
-        bind(c, e->key->var, key);
+        bind_var(c, e->key->var, key);
     if (!e->lhs->wildcard)
-        bind(c, e->lhs->var, value);
+        bind_var(c, e->lhs->var, value);
     compile_body(c, e->body);
     emit(c, OP_FOUND, NO_REG, 0, 0);
     c->op[start].b = (int32_t)c->out->n_op;

@@ -85,7 +85,7 @@ static int32_t compile_key(struct compiler *c, int32_t from, struct node *k)
     int32_t key = plain && k->wildcard ? NO_REG : new_register(c), dst = new_register(c);
     emit(c, OP_SCAN, dst, from, key);
     if (plain && !k->wildcard)
-        bind(c, k->var, key);
+        bind_var(c, k->var, key);
     else if (!plain)
         compile_match(c, k, key);
     return dst;
@@ -106,6 +106,15 @@ static int32_t rule_value(struct compiler *c, uint32_t rule, uint32_t at)
     return dst;
 }
 
+/* data[2] is data["2"]: the data document's parts are found by their text. */
+static void number_as_text(struct compiler *c, struct path *p, uint32_t i)
+{
+    const struct node *k = p->node[i];
+    if (!p->part[i] && k && k->kind == N_CONST && k->value->type == V_NUMBER && k->value->small
+        && !k->value->dec)
+        p->part[i] = value_string(c->arena, bytes_of(c->source.text.p + k->at, k->end - k->at));
+}
+
 /* A path that no rule is on: the data document alone. */
 static int32_t base_value(struct compiler *c, const struct path *p, uint32_t *at)
 {
@@ -120,23 +129,40 @@ static int32_t base_value(struct compiler *c, const struct path *p, uint32_t *at
     return dst;
 }
 
+/* The keys behind a node as far as they are known: they limit what is computed, and what depends on what. */
+static void rest_of_tree(struct compiler *c, struct doc *d, const struct path *p, uint32_t at, int32_t dst)
+{
+    uint32_t n = p->n - at;
+    int32_t *key = arena_alloc(c->arena, (n + 1) * sizeof(*key));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct node *k = p->node[at + i];
+        bool bound = k && k->kind == N_VAR && k->var && k->var->bound;
+        key[i] = p->part[at + i] ? emit_constant(c, p->part[at + i]) : bound ? k->var->operand : NO_REG;
+    }
+    uint32_t list = new_list(c, key, n);
+    emit_op(c, OP_DATA, dst, (int32_t)d->id, (int32_t)list)->n = (uint16_t)n;
+    depends_below(c, d, p->part + at, n);
+}
+
 /* data and what follows, as far as rules go; *at: parts taken. */
-static int32_t data_value(struct compiler *c, const struct path *p, uint32_t *at, uint32_t place)
+static int32_t data_value(struct compiler *c, struct path *p, uint32_t *at, uint32_t place)
 {
     struct doc *d = c->root;
     uint32_t i = 1;
-    for (; i < p->n && p->part[i] && d->rule == NONE; i++) {
-        struct doc *child = doc_child(c, d, p->part[i], false);
-        if (!child)
+    for (; i < p->n && d->rule == NONE; i++) {
+        number_as_text(c, p, i);
+        struct doc *child = p->part[i] ? doc_child(c, d, p->part[i], false) : NULL;
+        if (p->part[i] && !child)
             return base_value(c, p, at);
+        if (!child)
+            break;
         d = child;
     }
     *at = i;
     if (d->rule != NONE)
         return rule_value(c, d->rule, place);
     int32_t dst = new_register(c);
-    emit(c, OP_DATA, dst, (int32_t)d->id, 0);
-    depends_below(c, d);
+    rest_of_tree(c, d, p, i, dst);
     return dst;
 }
 

@@ -64,7 +64,7 @@ static void compile_arguments(struct compiler *c, struct rule_ast *r)
     c->registers = r->n_arg;
     for (uint32_t i = 0; i < r->n_arg; i++) /* names first: patterns may use them */
         if (r->arg[i]->kind == N_VAR && r->arg[i]->var && !r->arg[i]->wildcard && !r->arg[i]->var->bound)
-            bind(c, r->arg[i]->var, (int32_t)i);
+            bind_var(c, r->arg[i]->var, (int32_t)i);
     for (uint32_t i = 0; i < r->n_arg; i++)
         if (r->arg[i]->kind != N_VAR || !r->arg[i]->var
             || (!r->arg[i]->wildcard && r->arg[i]->var->operand != (int32_t)i))

@@ -52,7 +52,7 @@ void compile_match(struct compiler *c, struct node *pattern, int32_t operand)
     if (pattern->kind == N_VAR && pattern->wildcard)
         return;
     if (pattern->kind == N_VAR && pattern->var && !pattern->var->bound)
-        bind(c, pattern->var, operand);
+        bind_var(c, pattern->var, operand);
     else if (can(c, pattern, can_term))
         emit(c, OP_EQUAL, NO_REG, compile_term(c, pattern), operand);
     else if (pattern->kind == N_ARRAY)

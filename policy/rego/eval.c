@@ -248,6 +248,8 @@ static const struct value *call(struct eval *e, const struct frame *f, const str
             eval_fail(e, "the function that comes in the place of another takes %u arguments, not %u", arity,
                       o->n);
     }
+    if (r && !builtin)
+        return eval_unmocked(e, id, arg);
     return builtin ? run_builtin(e, id, arg) : eval_call(e, id, arg);
 }
 
@@ -380,7 +382,7 @@ bool eval_run(struct eval *e, struct frame *f, uint32_t pc, struct sink *sink)
             HOLD((f->reg[o->dst] = e->world->input) != NULL);
             break;
         case OP_DATA:
-            HOLD((f->reg[o->dst] = eval_doc(e, e->p->doc[o->a])) != NULL);
+            HOLD((f->reg[o->dst] = eval_doc(e, f, o)) != NULL);
             break;
         case OP_BASE:
             HOLD((f->reg[o->dst] = eval_path(e, e->world->data, e->p->list + o->a, o->n)) != NULL);

@@ -80,8 +80,8 @@ const struct value *eval_call(struct eval *e, uint32_t rule, const struct value 
 /** Runs operations from pc on; true: the sink wants no more. */
 bool eval_run(struct eval *e, struct frame *f, uint32_t pc, struct sink *sink);
 
-/** Everything below a node: rules and data. */
-const struct value *eval_doc(struct eval *e, const struct doc *d);
+/** What is at a node: rules and data, of the keys that are asked for. */
+const struct value *eval_doc(struct eval *e, const struct frame *f, const struct op *o);
 
 /** The base document at data and what "with" has put there. */
 const struct value *eval_path(struct eval *e, const struct value *v, const int32_t *key, uint32_t n);
@@ -94,6 +94,8 @@ void eval_keep(struct eval *e, const struct frame *f, const struct op *o, struct
 /** The value that "with" gives a rule in its place; *found tells whether there is one (it may be undefined).
  */
 const struct value *eval_override(struct eval *e, const struct doc *d, bool *found);
+/** A function that comes in the place of another: inside it nothing is replaced. */
+const struct value *eval_unmocked(struct eval *e, uint32_t rule, const struct value *const *arg);
 const struct replacement *eval_replacement(const struct eval *e, bool builtin, uint32_t id);
 
 struct nest *nest_new(struct eval *e);

@@ -16,7 +16,23 @@ static const struct value *base_at(struct eval *e, const struct doc *d)
     return up ? value_get(up, d->name) : NULL;
 }
 
-static const struct value *below(struct eval *e, const struct doc *d, const struct value *base)
+/* Which keys of the documents below are asked for: constants or registers, NO_REG: all. */
+struct wanted {
+    const int32_t *key;
+    uint32_t n;
+    const struct frame *f;
+};
+
+static bool is_wanted(const struct eval *e, const struct wanted *w, uint32_t depth, const struct value *name)
+{
+    if (depth >= w->n || w->key[depth] == NO_REG)
+        return true;
+    int32_t k = w->key[depth];
+    return value_equal(k >= 0 ? w->f->reg[k] : e->p->constant[~k], name);
+}
+
+static const struct value *below(struct eval *e, const struct doc *d, const struct value *base,
+                                 const struct wanted *w, uint32_t depth)
 {
     bool overridden = false;
     const struct value *v = e->world->n_override ? eval_override(e, d, &overridden) : NULL;
@@ -26,25 +42,31 @@ static const struct value *below(struct eval *e, const struct doc *d, const stru
         return e->p->rule[d->rule].kind == RULE_FUNCTION ? NULL : eval_rule(e, d->rule);
     struct builder b;
     builder_init(&b, &e->arena, true);
-    for (uint32_t i = 0; i < d->child.n; i++) {
-        const struct doc *child = d->child.item[i];
-        v = below(e, child, base ? value_get(base, child->name) : NULL);
-        if (v)
-            builder_put(&b, child->name, v);
-    }
+    /* data comes first where a rule and data have one path */
     for (uint32_t i = 0; base && base->type == V_OBJECT && i < base->n; i++) {
         eval_spend(e, 1);
-        const struct doc *child = names_get(&d->child, base->table->key[i]);
-        if (!child)
-            builder_put(&b, base->table->key[i], base->table->val[i]);
+        const struct value *key = base->table->key[i];
+        const struct doc *child = names_get(&d->child, key);
+        if (is_wanted(e, w, depth, key) && (!child || child->rule != NONE))
+            builder_put(&b, key, base->table->val[i]);
+    }
+    for (uint32_t i = 0; i < d->child.n; i++) {
+        const struct doc *child = d->child.item[i];
+        if (!is_wanted(e, w, depth, child->name))
+            continue;
+        v = below(e, child, base ? value_get(base, child->name) : NULL, w, depth + 1);
+        if (v)
+            builder_put(&b, child->name, v);
     }
     return builder_value(&b);
 }
 
-const struct value *eval_doc(struct eval *e, const struct doc *d)
+const struct value *eval_doc(struct eval *e, const struct frame *f, const struct op *o)
 {
+    const struct doc *d = e->p->doc[o->a];
+    const struct wanted wanted = { e->p->list + o->b, o->n, f };
     eval_deeper(e);
-    const struct value *v = below(e, d, base_at(e, d));
+    const struct value *v = below(e, d, base_at(e, d), &wanted, 0);
     e->depth--;
     return v;
 }

@@ -16,7 +16,7 @@ void source_fail(const struct source *s, uint32_t at, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     text_place(s->text, at, &line, &column);
-    if (s->line) {
+    if (s->line && s->column) {
         *s->line = line;
         *s->column = column;
     }

@@ -151,6 +151,26 @@ static bool use_module(struct compiler *c, uint32_t i)
     return true;
 }
 
+/* Partial objects first, those with short names before longer ones: they take in rules that name a member. */
+static void add_rule_docs(struct compiler *c)
+{
+    uint32_t longest = 1;
+    for (uint32_t length = 1; length <= longest; length++)
+        for (uint32_t i = 0; i < c->n_module && use_module(c, i); i++)
+            for (uint32_t k = 0; k < c->m->n_rule; k++) {
+                const struct rule_ast *r = c->m->rule[k];
+                uint32_t prefix = doc_prefix(r);
+                if (prefix == length && prefix < r->n_ref)
+                    add_rule_doc(c, r);
+                if (prefix < r->n_ref && prefix > longest)
+                    longest = prefix;
+            }
+    for (uint32_t i = 0; i < c->n_module && use_module(c, i); i++)
+        for (uint32_t k = 0; k < c->m->n_rule; k++)
+            if (doc_prefix(c->m->rule[k]) == c->m->rule[k]->n_ref)
+                add_rule_doc(c, c->m->rule[k]);
+}
+
 void modules_collect(struct compiler *c)
 {
     c->root = new_doc(c, NULL, value_text(c->arena, "data", 4));
@@ -159,12 +179,7 @@ void modules_collect(struct compiler *c)
     c->imports = arena_zero(c->arena, c->n_module + 1, sizeof(*c->imports));
     for (uint32_t i = 0; i < c->n_module && use_module(c, i); i++)
         c->package[i] = package_doc(c, c->m);
-    /* partial objects first: they take in rules that name one of their members */
-    for (int pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < c->n_module && use_module(c, i); i++)
-            for (uint32_t k = 0; k < c->m->n_rule; k++)
-                if ((doc_prefix(c->m->rule[k]) < c->m->rule[k]->n_ref) == (pass == 0))
-                    add_rule_doc(c, c->m->rule[k]);
+    add_rule_docs(c);
     for (uint32_t i = 0; i < c->n_module && use_module(c, i); i++)
         take_imports(c, i);
     check_leaves(c);

@@ -130,9 +130,10 @@ static bool braces_are_term(const struct parser *p)
     return !p->token[close].newline && k >= T_EQUAL && k <= T_REMAINDER;
 }
 
-static struct body *rule_body(struct parser *p)
+static struct body *rule_body(struct parser *p, struct rule_ast *r)
 {
-    if (parse_word(p, T_IF)) {
+    r->with_if = parse_word(p, T_IF);
+    if (r->with_if) {
         p->at++;
         if (!parse_is(p, T_LBRACE) || braces_are_term(p))
             return one_expression(p);
@@ -158,7 +159,7 @@ static struct rule_ast *parse_else(struct parser *p, const struct rule_ast *head
         parse_unexpected(p, "a value or a body after else");
     if (p->m->v1 && parse_is(p, T_LBRACE))
         parse_unexpected(p, "if before the body");
-    r->body = rule_body(p);
+    r->body = rule_body(p, r);
     r->end = parse_last_end(p);
     if (parse_is(p, T_ELSE))
         r->otherwise = parse_else(p, head);
@@ -238,7 +239,7 @@ static void finish_rule(struct parser *p, struct rule_ast *r)
     head_value(p, r);
     old_partial_set(p, r);
     bool had_if = parse_word(p, T_IF);
-    r->body = rule_body(p);
+    r->body = rule_body(p, r);
     check_v1(p, r, had_if);
     r->end = parse_last_end(p);
     if (parse_is(p, T_ELSE) && r->body) {

@@ -189,7 +189,7 @@ static struct node *call(struct parser *p, struct node *function)
             parse_expect(p, T_COMMA, "a comma or the closing parenthesis )");
         else
             break;
-        if (parse_is(p, T_RPAREN))
+        if (parse_is(p, T_RPAREN) && p->options->conditions)
             parse_unexpected(p, "a further argument");
     }
     parse_expect(p, T_RPAREN, "the closing parenthesis )");

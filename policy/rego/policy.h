@@ -134,4 +134,9 @@ void rego_result_done(struct rego_result *result);
 MUST_USE int rego_join_claims(const char *const *name, const struct rego_result *result, size_t n,
                               char **json, size_t *json_n, struct err *err);
 
+/** Appends the text in canonical layout, comments kept.
+ *  @return 0, or -1 as rego_compile() for a text that does not parse */
+MUST_USE int rego_format(const struct rego_source *source, struct buf *out, struct rego_place *place,
+                         struct err *err);
+
 #endif

@@ -27,7 +27,7 @@ enum op_code {
     OP_BUILTIN, /* dst = built-in a (list b of n) */
     OP_WALK,    /* each [path, value] below a to dst */
     OP_INPUT,   /* dst = the input document */
-    OP_DATA,    /* dst = all that is at node a: rules and data */
+    OP_DATA,    /* dst = what is at node a, rules and data, with the keys in list b of n (NO_REG: all) */
     OP_BASE,    /* dst = the data document at path: list a of n constants */
     OP_MEMBER,  /* dst = whether a is in b */
     OP_PAIR,    /* dst = whether list b of n: key, value, collection */

@@ -40,7 +40,8 @@ static void compile_repeat(struct regex *r, const struct regex_node *n)
         uint32_t split = put(r, X_SPLIT);
         r->op[split].x = split + 1;
         compile(r, n->item[0]);
-        r->op[put(r, X_JUMP)].x = split;
+        uint32_t back = put(r, X_JUMP);
+        r->op[back].x = split;
         r->op[split].y = r->n;
         return;
     }

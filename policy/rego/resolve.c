@@ -17,6 +17,7 @@ static struct var *new_var(struct compiler *c, const struct value *name, uint32_
 void scope_open(struct compiler *c, struct scope *s, struct captured *captured)
 {
     *s = (struct scope){ .around = c->scope,
+                         .declaring = names_new(c->arena),
                          .declared = names_new(c->arena),
                          .mentioned = names_new(c->arena),
                          .seen = names_new(c->arena),
@@ -36,7 +37,8 @@ static bool is_collection_of(const struct node *n)
 
 void scope_mention(struct compiler *c, const struct node *n)
 {
-    if (n->kind == N_VAR && !n->wildcard && !names_get(&c->scope->mentioned, n->value))
+    if (n->kind == N_VAR && !n->wildcard && !names_get(&c->scope->declaring, n->value)
+        && !names_get(&c->scope->mentioned, n->value))
         names_put(&c->scope->mentioned, n->value, &not_made);
     if (is_collection_of(n))
         return;
@@ -75,8 +77,27 @@ static void mention_expr(struct compiler *c, const struct expr *e)
         scope_mention(c, e->with[i].value);
 }
 
+static void note_declared(struct compiler *c, const struct node *n)
+{
+    if (n->kind == N_VAR && !n->wildcard)
+        names_put(&c->scope->declaring, n->value, &not_made);
+    for (uint32_t i = 0; n->kind == N_ARRAY && i < n->n; i++)
+        note_declared(c, n->item[i]);
+    for (uint32_t i = 1; n->kind == N_OBJECT && i < n->n; i += 2)
+        note_declared(c, n->item[i]);
+}
+
 void scope_mention_body(struct compiler *c, const struct body *b)
 {
+    for (uint32_t i = 0; b && i < b->n; i++) {
+        const struct expr *e = b->item[i];
+        if (e->kind == E_ASSIGN || e->kind == E_SOME_IN)
+            note_declared(c, e->lhs);
+        if (e->kind == E_SOME_IN && e->key)
+            note_declared(c, e->key);
+        for (uint32_t k = 0; k < e->n_list; k++)
+            note_declared(c, e->list[k]);
+    }
     for (uint32_t i = 0; b && i < b->n; i++)
         mention_expr(c, b->item[i]);
 }

@@ -3,6 +3,7 @@
 #include "policy/rego/number.h"
 #include "policy/rego/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -89,8 +90,9 @@ static struct item item_of(struct out *o, const struct value *v)
         i.type = INT;
         i.text = rego_text(o, v);
     } else if (v->type == V_NUMBER) {
-        i.type = FLOAT;
         i.f = (double)number_float(v);
+        i.type = isfinite(i.f) ? FLOAT : STRING;
+        i.text = i.type == STRING ? rego_text(o, v) : bytes_of(NULL, 0);
     } else {
         i.text = rego_text(o, v);
     }
@@ -227,7 +229,8 @@ static void put_int(struct out *o, struct spec s, const struct item *i)
         pad(o, &s, rune, text_utf8_put(code > 0x10FFFF ? 0xFFFD : code, rune));
         return;
     }
-    if (s.verb != 'd' && s.verb != 'v') {
+    if (s.verb != 'd' && s.verb != 'v'
+        && !(s.verb == 's' && i->text.n > 19)) { /* beyond 64 bits Go has no int */
         bad(o, s.verb, i);
         return;
     }

@@ -85,11 +85,15 @@ size_t text_utf8_get(const char *text, size_t n, uint32_t *c)
     return len;
 }
 
+/* A byte that belongs to no well-formed sequence counts as one, as in Go. */
 size_t text_utf8_count(struct bytes text)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < text.n; i++)
-        n += (text.p[i] & 0xC0) != 0x80;
+    size_t n = 0, len;
+    for (size_t i = 0; i < text.n; i += len, n++) {
+        len = text.p[i] < 0x80 ? 1 : text_utf8_length(text.p + i, text.n - i);
+        if (len == 0)
+            len = 1;
+    }
     return n;
 }
 
