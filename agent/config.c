@@ -79,6 +79,14 @@ static int read_collateral(json_t *value, struct collateral_settings *out, struc
     return 0;
 }
 
+static int read_path(const char *name, json_t *value, char out[static PATH_MAX], struct err *err)
+{
+    const char *path = json_string_value(value);
+    if (!path || *path != '/')
+        return err_set(err, ERR_INPUT, 0, "%s: want an absolute path", name);
+    return path_set(out, PATH_MAX, err, "%s", path);
+}
+
 static int read_setting(const char *name, json_t *value, struct settings *s, struct err *err)
 {
     const char *inner;
@@ -89,12 +97,12 @@ static int read_setting(const char *name, json_t *value, struct settings *s, str
                            "log_level: want \"error\", \"warning\", \"info\" or \"debug\"");
         return 0;
     }
-    if (!strcmp(name, "verify_directory")) {
-        const char *path = json_string_value(value);
-        if (!path || *path != '/')
-            return err_set(err, ERR_INPUT, 0, "verify_directory: want an absolute path");
-        return path_set(s->verify_directory, sizeof(s->verify_directory), err, "%s", path);
-    }
+    if (!strcmp(name, "verify_directory"))
+        return read_path(name, value, s->verify_directory, err);
+    if (!strcmp(name, "policy_directory"))
+        return read_path(name, value, s->policy_directory, err);
+    if (!strcmp(name, "nvgpu_jwks"))
+        return read_path(name, value, s->gpu_jwks, err);
     if (!strcmp(name, "collateral"))
         return read_collateral(value, &s->collateral, err);
     if (strcmp(name, "limits") != 0)

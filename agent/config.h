@@ -16,6 +16,8 @@
 struct settings {
     struct limits limits;
     char verify_directory[PATH_MAX]; /* files that /offchain-verify may be asked to read; "": none */
+    char policy_directory[PATH_MAX]; /* Rego policies that appraisals may name; "": none */
+    char gpu_jwks[PATH_MAX];         /* keys of NVIDIA's attestation service; "": none */
     enum log_level level;
     struct collateral_settings collateral;
 };

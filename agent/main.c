@@ -1,5 +1,6 @@
 /* cvm-agent: starts in the order that needs the fewest rights for the longest time, then accepts connections.
  */
+#include "agent/appraisal_route.h"
 #include "agent/auth.h"
 #include "agent/config.h"
 #include "agent/journal.h"
@@ -58,6 +59,7 @@ struct agent {
     struct measurements *measurements;
     struct operate *operate;
     struct verifier *verifier;
+    struct appraiser *appraiser;
     struct server *server;
 };
 
@@ -316,9 +318,17 @@ static int open_server(struct agent *a, struct err *err)
     };
     if (verifier_new(&verifier, &a->verifier, err) < 0)
         return -1;
+    const struct appraiser_options appraiser = { .verifier = a->verifier,
+                                                 .state = a->options.state,
+                                                 .policy_directory = a->settings.policy_directory,
+                                                 .gpu_jwks = a->settings.gpu_jwks,
+                                                 .external = a->policy.appraisal_external };
+    if (appraiser_new(&appraiser, &a->appraiser, err) < 0)
+        return -1;
     const struct server_options options = {
         .collector = a->collector,
         .verifier = a->verifier,
+        .appraiser = a->appraiser,
         .collateral = a->collateral.service,
         .journal = a->journal,
         .measurements = a->measurements,
@@ -397,6 +407,7 @@ static void stop(struct agent *a)
     journal_stop(a->journal);
     collector_free(a->collector);
     verifier_free(a->verifier);
+    appraiser_free(a->appraiser);
     server_free(a->server);
     service_sockets_free(a->services);
     operate_free(a->operate);

@@ -1,6 +1,7 @@
 #include "agent/request.h"
 
 #include "agent/logs_route.h"
+#include "agent/appraisal_route.h"
 #include "agent/operate.h"
 #include "agent/routes.h"
 #include "agent/server.h"
@@ -52,6 +53,7 @@ void request_free(struct request *r)
         return;
     evidence_free(r->evidence);
     verify_job_free(r->verification);
+    appraisal_job_free(r->appraisal);
     op_free(r->op);
     logs_free(r->logs);
     upload_free(r->upload);

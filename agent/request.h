@@ -24,6 +24,7 @@ enum port { PORT_INTERNAL = 1, PORT_SOCKET = 2, PORT_EXTERNAL = 4, PORT_SERVICE 
 struct server;
 struct request;
 struct verify_job;
+struct appraisal_job;
 struct op;
 struct logs;
 
@@ -88,6 +89,7 @@ struct request {
     unsigned version; /* of GET /attestation/policy; 0: the newest */
     struct evidence *evidence;
     struct buf report;               /* of GET /measurements */
+    struct appraisal_job *appraisal; /* of /appraisal and /certs */
     struct verify_job *verification; /* of POST /offchain-verify */
     struct logs *logs;               /* of GET /container-logs */
     struct MHD_Response *stream;     /* an answer that comes bit by bit, instead of a text */

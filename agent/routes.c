@@ -1,5 +1,6 @@
 #include "agent/routes.h"
 
+#include "agent/appraisal_route.h"
 #include "agent/attestation_policy.h"
 #include "agent/attestation_route.h"
 #include "agent/handlers.h"
@@ -26,6 +27,10 @@
 #define VERIFY                                                                                               \
     .method = "POST", .ports = PORTS_INSIDE_SERVICE, .body_max = VERIFY_BODY_MAX, .begin = verify_begin,     \
     .answer = verify_answer
+
+#define APPRAISE                                                                                             \
+    .method = "POST", .ports = PORTS_ALL, .auth = true, .body_max = APPRAISAL_BODY_MAX,                      \
+    .answer = appraisal_answer
 
 static const struct route routes[] = {
     { .method = "GET", .path = "/platform", .ports = PORTS_INSIDE_SERVICE, .answer = platform_answer },
@@ -131,6 +136,34 @@ static const struct route routes[] = {
       .prepare = livepatch_prepare,
       .begin = livepatch_begin,
       .answer = operate_answer },
+    { .path = "/appraisal/v2/attest", .begin = appraise_v2_begin, APPRAISE },
+    { .path = "/appraisal/v2/attest/azure", .begin = appraise_azure_begin, APPRAISE },
+    { .path = "/appraisal/sevsnp/v1/attest", .begin = appraise_snp_begin, APPRAISE },
+    { .method = "GET",
+      .path = "/certs",
+      .ports = PORTS_INSIDE,
+      .begin = certs_begin,
+      .answer = appraisal_answer },
+    { .method = "PUT",
+      .path = "/policies",
+      .ports = PORTS_ALL,
+      .auth = true,
+      .body_max = POLICY_BODY_MAX,
+      .parameters = { "name" },
+      .prepare = policies_prepare,
+      .begin = policy_put_begin,
+      .answer = operate_answer },
+    { .method = "GET",
+      .path = "/policies",
+      .ports = PORTS_ALL,
+      .auth = true,
+      .answer = policies_list_answer },
+    { .method = "GET",
+      .path = "/policies/{id}",
+      .ports = PORTS_ALL,
+      .auth = true,
+      .type = "text/plain; charset=utf-8",
+      .answer = policy_text_answer },
     { .method = "GET", .path = "/healthz", .ports = PORTS_EVERY, .answer = healthz_answer },
     { .method = "GET",
       .path = "/metrics",

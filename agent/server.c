@@ -46,6 +46,7 @@ struct server {
     struct journal *journal;
     struct measurements *measurements;
     struct verifier *verifier;
+    struct appraiser *appraiser;
     struct collateral_service *collateral;
     struct operate *operate;
     struct service_sockets *sockets;
@@ -198,6 +199,7 @@ int server_new(const struct server_options *options, struct server **out, struct
     s->journal = options->journal;
     s->measurements = options->measurements;
     s->verifier = options->verifier;
+    s->appraiser = options->appraiser;
     s->collateral = options->collateral;
     s->operate = options->operate;
     s->sockets = options->services;
@@ -380,6 +382,11 @@ uint64_t server_upload_max(struct server *s)
 bool server_is_draining(struct server *s)
 {
     return atomic_load(&s->draining);
+}
+
+struct appraiser *server_appraiser(const struct server *s)
+{
+    return s->appraiser;
 }
 
 struct verifier *server_verifier(const struct server *s)

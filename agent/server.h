@@ -11,6 +11,7 @@
 
 struct verifier;
 struct service_sockets;
+struct appraiser;
 struct operate;
 struct collateral_service;
 
@@ -20,6 +21,7 @@ struct server_options {
     struct measurements *measurements; /* NULL: none could be opened */
     const struct tls_identity *tls;    /* its key is read during server_new() only */
     struct verifier *verifier;         /* NULL: none; lives as long as requests may be answered */
+    struct appraiser *appraiser;       /* NULL: none; as verifier */
     struct operate *operate;           /* NULL: none, no management; stopped before the collector is freed */
     struct collateral_service *collateral; /* for /metrics; NULL: none */
     struct service_sockets *services;      /* names of PORT_SERVICE; NULL: none */
@@ -74,6 +76,7 @@ uint64_t server_upload_max(struct server *s);
 
 bool server_is_draining(struct server *s);
 struct verifier *server_verifier(const struct server *s);
+struct appraiser *server_appraiser(const struct server *s);
 struct operate *server_operate(const struct server *s);
 bool server_emulated(const struct server *s);
 enum cloud_type server_cloud(const struct server *s);

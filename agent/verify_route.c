@@ -265,6 +265,30 @@ static struct worker *idlest(struct worker *const *workers, unsigned n)
     return best;
 }
 
+/* ---- for others ---- */
+
+int verifier_submit(struct verifier *v, struct job *job, struct err *err)
+{
+    return start_fetchers(v, err) < 0 ? -1 : worker_submit(idlest(v->fetcher, FETCHERS), job, err);
+}
+
+int verifier_roots(struct verifier *v, const char *given, struct verify_held *held,
+                   const struct verify_trust **out, struct err *err)
+{
+    if (given && !v->allow_given_roots)
+        return err_set(err, ERR_DENIED, 0,
+                       "trust_roots: this agent takes no roots (start it with --allow-emulated-roots)");
+    if (given && hold_given(v, given, held, err) < 0)
+        return -1;
+    *out = given ? held->object : &v->trust;
+    return 0;
+}
+
+struct collateral_service *verifier_collateral(const struct verifier *v)
+{
+    return v->collateral;
+}
+
 /* ---- the route ---- */
 
 void verify_job_free(struct verify_job *job)

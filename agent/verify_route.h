@@ -11,6 +11,9 @@
 #define VERIFY_BODY_MAX (4u << 20)
 
 struct verifier;
+struct verify_held;
+struct verify_trust;
+struct job;
 
 struct verifier_options {
     unsigned threads;       /* 0: one a core */
@@ -27,6 +30,20 @@ MUST_USE int verifier_new(const struct verifier_options *options, struct verifie
 /** Finishes what runs; what waits is answered 503. Requests to vendors are ended by collateral_stop(). NULL
  * is fine. */
 void verifier_free(struct verifier *v);
+
+/** Queues work that may wait for vendors' services, on the verifier's further threads.
+ *  @return 0, or -1 with ERR_LIMITED or ERR_UNAVAILABLE */
+MUST_USE int verifier_submit(struct verifier *v, struct job *job, struct err *err);
+
+/** The roots to judge by: the built-in ones, and those of a request where this agent allows it.
+ *  @param given  PEM, or NULL
+ *  @param held   verify_held_done() it when *out is no longer used
+ *  @return 0, or -1: ERR_DENIED (this agent takes no roots), ERR_INPUT, ERR_IO */
+MUST_USE int verifier_roots(struct verifier *v, const char *given, struct verify_held *held,
+                            const struct verify_trust **out, struct err *err);
+
+/** What fetches VEKs and collateral, or NULL. */
+struct collateral_service *verifier_collateral(const struct verifier *v);
 
 /* Rows of the route table. */
 int verify_begin(struct request *r, struct err *err);

@@ -127,4 +127,7 @@ if(CVM_EMULATOR)
         cvm_script_test(attestation_${shape} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_attestation_route.py
             ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${shape})
     endforeach()
+if(CVM_EMULATOR)
+    cvm_script_test(test_appraisal /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_appraisal.py
+        ${CMAKE_BINARY_DIR}/bin/cvm-agent)
 endif()

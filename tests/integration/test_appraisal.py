@@ -1,0 +1,199 @@
+"""Appraisal as Intel Trust Authority answers it, on emulated machines: tokens that python3-cryptography and
+cvm-cli token-verify accept, policies that match and do not, and evidence that must get no token.
+
+usage: test_appraisal.py CVM-AGENT
+"""
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from agent_under_test import Agent  # noqa: E402
+
+CLI = os.path.join(os.environ["CVM_BIN"], "cvm-cli")
+SHAPES = ("snp", "tdx", "azure-snp", "azure-tdx", "gcp-snp", "gcp-tdx")
+
+
+def raw(text):
+    return base64.b64decode(text)
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def unb64url(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def request_of(doc, roots):
+    """The document's evidence in the shape that clients of the service send."""
+    nonce = {"val": b64(raw(doc["magic"]) + raw(doc["nonce"]))}
+    tpm = doc.get("tpm", {})
+    if "sev_snp" in doc:
+        name, tee = "sevsnp", {"report": doc["sev_snp"]["attestation_report"], "vek_cert": doc["sev_snp"]["vek_cert"],
+                               "cert_chain": doc["sev_snp"]["cert_chain"]}
+    else:
+        name, tee = "tdx", {"quote": doc["tdx"]["attestation_report"], "collateral": doc["tdx"]["collateral"]}
+    if "var_data" in tpm:
+        tee["runtime_data"] = tpm["var_data"]
+    else:
+        tee["verifier_nonce"] = nonce
+    out = {name: tee, "trust_roots": roots}
+    if tpm:
+        values = b"".join(raw(tpm["pcrs"]["pcrs"][str(i)]) for i in range(24))
+        out["tpm"] = {"quote": tpm["quote"], "signature": tpm["raw_sig"], "pcrs": b64(values), "verifier_nonce": nonce}
+        if "var_data" not in tpm:
+            out["tpm"] |= {"ak_cert": tpm["ak_cert"], "ak_cert_chain": tpm["ak_cert_chain"]}
+    return out
+
+
+class Machine:
+    def __init__(self, agent):
+        self.agent = agent
+        with open(os.path.join(agent.state, "emulator", "roots.pem")) as f:
+            self.roots = f.read()
+        self.doc = agent.get("/collaterals/1234")
+        self.azure = "var_data" in self.doc.get("tpm", {})
+        self.path = "/appraisal/v2/attest" + ("/azure" if self.azure else "")
+
+    def post(self, body, path=None):
+        status, _, answer = self.agent.request("internal", "POST", path or self.path, body=json.dumps(body).encode())
+        return status, json.loads(answer)
+
+    def token(self, body, path=None):
+        status, answer = self.post(body, path)
+        assert status == 200, (status, answer)
+        return answer["token"]
+
+    def no(self, want, body, why, path=None):
+        status, answer = self.post(body, path)
+        assert status == want and why in answer["error"], (want, why, status, answer)
+
+    def put(self, name, text, want=200):
+        status, _, answer = self.agent.request("internal", "PUT", "/policies?name=" + name, body=text.encode())
+        assert status == want, (status, answer)
+        return json.loads(answer)
+
+
+def check_token(token, keys):
+    """Independent of our code: RFC 7515 with python3-cryptography."""
+    head, body, signature = token.split(".")
+    header = json.loads(unb64url(head))
+    key = next(k for k in keys["keys"] if k["kid"] == header["kid"])
+    public = rsa.RSAPublicNumbers(int.from_bytes(unb64url(key["e"]), "big"),
+                                  int.from_bytes(unb64url(key["n"]), "big")).public_key()
+    assert public.key_size == 3072 and header["alg"] == key["alg"]
+    if header["alg"] == "PS384":
+        scheme, digest = padding.PSS(padding.MGF1(hashes.SHA384()), 48), hashes.SHA384()
+    else:
+        scheme, digest = padding.PKCS1v15(), hashes.SHA256()
+    public.verify(unb64url(signature), f"{head}.{body}".encode(), scheme, digest)
+    try:
+        public.verify(unb64url(signature), f"{head}.{body}x".encode(), scheme, digest)
+    except InvalidSignature:
+        return json.loads(unb64url(body))
+    sys.exit("FAIL: the signature covers nothing")
+
+
+def check_cli(token, keys, folder):
+    path = os.path.join(folder, "keys.json")
+    with open(path, "w") as f:
+        json.dump(keys, f)
+    done = subprocess.run([CLI, "token-verify", token, "--jwks", path, "--issuer", "cvm-agent", "--json"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_shape(m, folder):
+    body = request_of(m.doc, m.roots)
+    keys = m.agent.get("/certs")
+    token = m.token(body)
+    claims = check_token(token, keys)
+    check_cli(token, keys, folder)
+    tee = "sevsnp" if "sevsnp" in body else "tdx"
+    assert claims["ver"] == "2.0.0" and claims["exp"] - claims["iat"] == 300 and claims["dbgstat"] == "disabled"
+    assert claims[tee]["attester_type"] == ("TDX" if tee == "tdx" else "AMD SEV-SNP")
+    assert ("tpm" in claims) == ("tpm" in body)
+    if tee == "tdx":
+        assert claims["tdx"]["attester_tcb_status"] == "UpToDate", claims["tdx"]
+    m.no(403, body | {"trust_roots": None}, "does not verify")
+    for part in (p for p in (tee, "tpm") if p in body):
+        for name in ("report", "quote", "signature", "pcrs", "runtime_data"):
+            if name in body[part]:
+                changed = bytearray(raw(body[part][name]))
+                changed[len(changed) // 3] ^= 1
+                status, answer = m.post(body | {part: body[part] | {name: b64(bytes(changed))}})
+                assert status in (400, 403), (part, name, status, answer)
+    if not m.azure:
+        m.no(403, body | {tee: body[tee] | {"verifier_nonce": {"val": "AAAA"}}}, "binding.nonce")
+    return body, tee, keys
+
+
+def check_policies(m, body, tee):
+    claim = {"sevsnp": "sevsnp_launchmeasurement", "tdx": "tdx_mrtd"}[tee]
+    value = check_token(m.token(body), m.agent.get("/certs"))[tee][claim]
+    yes = m.put("yes", f'match {{\n input.{tee}.{claim} == "{value}"\n}}\nexport := {{"seen": input.{tee}.{claim}}}\n')
+    no = m.put("no", f'default match := false\nmatch {{ input.{tee}.{claim} == "00" }}\n')
+    assert yes["version"] == "v1" and len(raw(yes["hash"])) == 48
+    claims = check_token(m.token(body | {"policy_ids": [yes["id"], no["id"]]}), m.agent.get("/certs"))
+    assert claims["policy_ids_matched"] == [yes] and claims["policy_ids_unmatched"] == [no], claims
+    assert claims["policy_defined_claims"] == {"seen": value}
+    m.no(403, body | {"policy_ids": [yes["id"], no["id"]], "policy_must_match": True}, "does not match")
+    m.token(body | {"policy_ids": [yes["id"]], "policy_must_match": True})
+    again = m.put("yes", "match { input.nothing }\n")
+    assert again["id"] == yes["id"] and again["version"] == "v2" and again["hash"] != yes["hash"]
+    assert {p["name"]: p["version"] for p in m.agent.get("/policies")} == {"yes": "v2", "no": "v1"}
+    status, _, text = m.agent.request("internal", "GET", "/policies/" + again["id"])
+    assert status == 200 and text == b"match { input.nothing }\n"
+    assert "1:" in m.put("bad", "match { input.x == }\n", 400)["error"]
+    assert m.put("bad", "match { unknown.f(1) }\n", 400)
+    assert m.put("a*b", "match { true }\n", 400)
+    assert m.put("big", "match { true }\n" + " " * 65536, 413)
+    m.no(400, body | {"policy_ids": ["6e1a6b0e-0000-4000-8000-000000000001"]}, "no policy")
+    m.no(400, body | {"policy_ids": [str(i) for i in range(11)]}, "11 policies")
+    conflict = m.put("conflict", "match { x == 1 }\nx := 1\nx := 2\n")
+    m.no(400, body | {"policy_ids": [conflict["id"]]}, "conflict")
+
+
+def check_mixed(a, b):
+    """The hardware of one machine with the TPM of another, both trusted."""
+    one, two = request_of(a.doc, a.roots + b.roots), request_of(b.doc, "")
+    a.token(one)
+    a.no(403, one | {"tpm": two["tpm"]}, "binding.ak")
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="cvm-appraisal-") as folder:
+        for shape in SHAPES:
+            with Agent(sys.argv[1], os.path.join(folder, shape), ["--emulate", shape]) as agent:
+                m = Machine(agent)
+                body, tee, keys = check_shape(m, folder)
+                if shape in ("snp", "azure-tdx"):
+                    check_policies(m, body, tee)
+                if shape == "snp":
+                    flat = body["sevsnp"] | {"trust_roots": m.roots, "token_signing_alg": "RS256"}
+                    claims = check_token(m.token(flat, "/appraisal/sevsnp/v1/attest"), keys)
+                    assert claims["ver"] == "1.0.0" and "sevsnp_launchmeasurement" in claims
+                    m.no(400, {}, "evidence")
+                    assert m.agent.request("external", "POST", m.path, body=b"{}")[0] == 401
+                    assert m.agent.request("external", "PUT", "/policies?name=x", body=b"match { true }")[0] == 401
+                    assert m.agent.request("external", "GET", "/certs")[0] == 404
+                    id_ = m.agent.get("/policies")[0]["id"]
+                    m.agent.stop()
+                    with Agent(sys.argv[1], os.path.join(folder, shape), ["--emulate", shape]) as again:
+                        assert id_ in [p["id"] for p in again.get("/policies")]
+                if shape == "gcp-snp":
+                    with Agent(sys.argv[1], os.path.join(folder, "other"), ["--emulate", shape]) as second:
+                        check_mixed(m, Machine(second))
+    print("ok")
+
+
+main()
