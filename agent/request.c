@@ -1,7 +1,7 @@
 #include "agent/request.h"
 
-#include "agent/logs_route.h"
 #include "agent/appraisal_route.h"
+#include "agent/logs_route.h"
 #include "agent/operate.h"
 #include "agent/routes.h"
 #include "agent/server.h"

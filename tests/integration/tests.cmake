@@ -127,7 +127,12 @@ if(CVM_EMULATOR)
         cvm_script_test(attestation_${shape} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_attestation_route.py
             ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${shape})
     endforeach()
+endif()
 if(CVM_EMULATOR)
     cvm_script_test(test_appraisal /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_appraisal.py
         ${CMAKE_BINARY_DIR}/bin/cvm-agent)
+endif()
+if(NOT CVM_SANITIZE)
+    cvm_script_test(test_symbols /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_symbols.py
+        $<TARGET_FILE:cvm-agent> $<TARGET_FILE:cvm-cli> $<TARGET_FILE:cvm-agent-priv> $<TARGET_FILE:cvm-agent-setup>)
 endif()
