@@ -95,6 +95,7 @@ struct engine_state {
     char config[ENGINE_ID_SIZE];       /* label; "" if none */
     char status[24];                   /* the engine's word: created, running, exited, ... */
     bool running;
+    bool ended; /* it ran, and its main process is gone */
     bool oom_killed;
     int exit_code; /* of the last run */
     uint32_t restarts;

@@ -57,7 +57,7 @@ int engine_remove(const struct engine *e, const char *name, struct err *err)
 {
     struct engine_path path = engine_path_of("/containers/", name);
     struct err why = { 0 };
-    engine_path_add(&path, "?force=true&v=true&timeout=0", NULL);
+    engine_path_add(&path, "?force=true&v=true&depend=true&timeout=0", NULL);
     const struct engine_call call = { .method = "DELETE", .path = &path, .deadline_ms = 2 * ENGINE_QUICK_MS };
     if (engine_do(e, &call, NULL, &why) >= 0 || why.kind == ERR_NOT_FOUND)
         return 0;
@@ -102,6 +102,8 @@ static int state_of(const json_t *container, struct engine_state *out, struct er
     copy(s.config, sizeof(s.config), engine_text(labels, ENGINE_LABEL_CONFIG));
     copy(s.status, sizeof(s.status), engine_text(state, "Status"));
     s.running = json_is_true(json_object_get(state, "Running"));
+    s.ended =
+        !s.running && (!strcmp(s.status, "exited") || !strcmp(s.status, "stopped")); /* not yet tidied up */
     s.oom_killed = json_is_true(json_object_get(state, "OOMKilled"));
     s.exit_code = (int)json_integer_value(json_object_get(state, "ExitCode"));
     s.pid = (int64_t)json_integer_value(json_object_get(state, "Pid"));

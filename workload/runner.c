@@ -181,8 +181,13 @@ static unsigned grace_of(const struct compose_service *s)
 static int take_away(const struct runner *r, const struct engine_state *old, const struct compose_service *s,
                      struct err *err)
 {
-    if (old->running && engine_stop(&r->engine, old->id, grace_of(s), err) < 0)
+    struct err why = { 0 };
+    if (old->running && engine_stop(&r->engine, old->id, grace_of(s), &why) < 0
+        && why.kind != ERR_NOT_FOUND) {
+        if (err)
+            *err = why;
         return -1;
+    }
     return engine_remove(&r->engine, old->id, err);
 }
 
@@ -269,7 +274,7 @@ static int wait_healthy(const struct runner *r, const struct item *it, int64_t u
             return err_set(err, ERR_INPUT, 0, "service %.100s has no health check to wait for", it->s->name);
         if (state.health == ENGINE_HEALTHY)
             return 0;
-        if (!state.running && !strcmp(state.status, "exited") && it->s->restart == COMPOSE_RESTART_NO)
+        if (state.ended && it->s->restart == COMPOSE_RESTART_NO)
             return failed(it, &state, err);
         if (state.running
             && engine_check_health(&r->engine, it->name, CHECK_MAX_MS, &health, &(struct err){ 0 }) == 0
@@ -289,7 +294,7 @@ static int wait_completed(const struct runner *r, const struct item *it, int64_t
         struct engine_state state;
         if (engine_inspect(&r->engine, it->name, &state, err) < 0)
             return -1;
-        if (!state.running && !strcmp(state.status, "exited"))
+        if (state.ended)
             return state.exit_code == 0 ? 0 : failed(it, &state, err);
         if (now_ms() >= until)
             return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s did not complete in time; see its log",
@@ -325,8 +330,7 @@ static bool wants_start(const struct item *it)
 {
     if (it->change != RUNNER_KEPT)
         return true;
-    bool done =
-        !strcmp(it->now->status, "exited") && it->now->exit_code == 0 && it->s->restart == COMPOSE_RESTART_NO;
+    bool done = it->now->ended && it->now->exit_code == 0 && it->s->restart == COMPOSE_RESTART_NO;
     return !it->now->running && !done;
 }
 
@@ -357,7 +361,7 @@ static int wait_running(const struct runner *r, const struct item *it, struct er
         return 0; /* the watch has its health; an update does not judge what it leaves alone */
     if (state.health != ENGINE_HEALTH_NONE)
         return wait_healthy(r, it, deadline(r), err);
-    if (state.running || (!strcmp(state.status, "exited") && state.exit_code == 0))
+    if (state.running || (state.ended && state.exit_code == 0))
         return 0;
     return failed(it, &state, err);
 }
@@ -376,11 +380,11 @@ static int wait_all(const struct plan *p, struct err *err)
     return 0;
 }
 
-/* The cause must say which service; the engine's own words may not. */
+/* The cause must say which service; the engine's own words do not. */
 static int name_service(const struct item *it, struct err *err)
 {
     char cause[sizeof(err->cause)];
-    if (!err || strstr(err->cause, it->s->name))
+    if (!err || !strncmp(err->cause, "service ", 8))
         return -1;
     memcpy(cause, err->cause, sizeof(cause));
     return err_set(err, err->kind, err->code, "service %.60s: %.240s", it->s->name, cause);

@@ -72,7 +72,7 @@ static void compare(struct runner_watch *w, struct seen *old, const struct engin
     status.restarted = same
                        && (now->restarts > old->state.restarts
                            || (now->running && old->state.running && now->pid != old->state.pid));
-    status.exited = !now->running && !strcmp(now->status, "exited") && (!same || old->state.running);
+    status.exited = now->ended && (!same || old->state.running);
     status.changed_health = differs(same ? old->state.health : ENGINE_HEALTH_NONE, now->health);
     old->state = *now;
     old->known = true;

@@ -20,6 +20,7 @@
 
 #define SOCKET        "engine.sock"
 #define DOCKER_SOCKET "/run/docker.sock"
+#define DIRECTORY_MAX 44 /* measured: below longer paths conmon 2.1.6 does not tidy up ended containers */
 #define START_MS      45000
 #define POLL_MS       5
 
@@ -65,6 +66,9 @@ static int make_folders(const char *directory, struct err *err)
                                          "/home/.config/containers/registries.d",
                                          "/net" };
     char parent[PATH_MAX];
+    if (strlen(directory) > DIRECTORY_MAX)
+        return err_set(err, ERR_INPUT, 0, "the engine's folder %.100s is longer than %d bytes", directory,
+                       DIRECTORY_MAX);
     if (path_set(parent, sizeof(parent), err, "%s", directory) < 0)
         return -1;
     char *slash = strrchr(parent, '/');

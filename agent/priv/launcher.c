@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -65,6 +66,44 @@ __attribute__((noreturn)) static void become_podman(const char *directory)
     _exit(127);
 }
 
+/* Whether mounts below path are seen in copies of the mount namespace. Source: proc(5), mountinfo: the fifth
+ * member of a line is the mount point; "shared:N" is among the optional ones before " - ". */
+static bool is_shared(const char *path)
+{
+    AUTO(close_file) FILE *f = fopen("/proc/self/mountinfo", "re");
+    char line[4 * PATH_MAX], point[PATH_MAX];
+    size_t longest = 0;
+    bool shared = false;
+    while (f && fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "%*d %*d %*s %*s %4095s", point) != 1)
+            continue;
+        size_t n = strcmp(point, "/") ? strlen(point) : 0;
+        if (strncmp(path, point, n) != 0 || (path[n] && path[n] != '/') || n < longest)
+            continue;
+        char *end = strstr(line, " - ");
+        if (end)
+            *end = '\0';
+        longest = n;
+        shared = strstr(line, " shared:") != NULL;
+    }
+    return shared;
+}
+
+/* podman starts a container with a user namespace in a copy of the mount namespace, and cleans up after it
+ * there: what it unmounts must be unmounted here too. systemd makes all mounts shared; without it we do, for
+ * the two folders that matter. */
+static int share(const char *path)
+{
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return errno;
+    if (is_shared(path))
+        return 0;
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0
+        || mount(NULL, path, NULL, MS_SHARED | MS_REC, NULL) < 0)
+        return errno;
+    return 0;
+}
+
 static bool runs(void)
 {
     int status;
@@ -79,6 +118,10 @@ static int start(const char *directory)
         return 0;
     if (access(PODMAN, X_OK) < 0)
         return errno;
+    int rc = share(directory);
+    rc = rc ? rc : share("/run/netns");
+    if (rc)
+        return rc;
     pid_t pid = fork();
     if (pid == 0)
         become_podman(directory);

@@ -169,11 +169,23 @@ static int list(const char *project, struct err *err)
     if (engine_list(&engine, project, &states, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        printf("%s %s %s %s %d %u %s %.12s\n", states[i].name, states[i].service, states[i].status,
-               states[i].running ? "up" : "down", states[i].exit_code, states[i].restarts,
-               health[states[i].health], states[i].id);
+        printf("%s %s %s %s %d %u %s %.12s %" PRId64 "\n", states[i].name, states[i].service,
+               states[i].status, states[i].running ? "up" : "down", states[i].exit_code, states[i].restarts,
+               health[states[i].health], states[i].id, states[i].pid);
     free(states);
     return 0;
+}
+
+static int remove_all(const char *project, struct err *err)
+{
+    struct engine_state *states;
+    size_t n;
+    int rc = engine_list(&engine, project, &states, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = engine_remove(&engine, states[i].id, err);
+    if (rc == 0)
+        free(states);
+    return rc;
 }
 
 static bool print_log(void *arg, bool is_stderr, struct bytes text)
@@ -241,6 +253,8 @@ static int run(const char *command, char **args, int n, struct settings *s, stru
         return engine_kill(&engine, args[0], args[1], err);
     if (!strcmp(command, "maintenance") && n == 2)
         return priv_maintenance(&priv, args[0], (int)strtol(args[1], NULL, 10), err);
+    if (!strcmp(command, "stop") && n == 2)
+        return remove_all(args[0], err);
     if (!strcmp(command, "stop") && n == 1) {
         const struct runner r = { .engine = engine, .project = args[0] };
         return runner_stop(&r, NULL, err);

@@ -205,6 +205,12 @@ class Engine(unittest.TestCase):
             self.assertEqual(reply.status, FAILED)
             self.assertIn("not a folder of ours", reply.text)
 
+    def test_a_path_that_is_too_long(self):
+        with Priv(PRIV, "/run/" + "x" * 40) as priv:
+            reply = priv.ask(ENGINE, START, b"\1\0", sealed(b"{}"))
+            self.assertEqual(reply.status, FAILED)
+            self.assertIn("longer than 44", reply.text)
+
     def test_ends_with_its_parent(self):
         with Priv(PRIV, "/run/third/engine") as priv:
             priv.start_engine()

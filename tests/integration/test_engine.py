@@ -1,0 +1,385 @@
+"""Compose files run by real podman, reached as the agent reaches it: usage: test_engine.py BIN_DIR"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import private_machine  # noqa: E402
+
+private_machine.enter("podman", "iptables", "runc", "docker-registry", "skopeo")
+
+import images  # noqa: E402
+from registry import Registry, make_key  # noqa: E402
+
+TOOL = os.path.join(sys.argv.pop(1), "engine_tool")
+SHELL = ["/bin/busybox", "sh", "-c"]
+ID = re.compile(r"^[0-9a-f]{64}$")
+
+
+def tool(directory, *args, ok=True, timeout=100):
+    done = subprocess.run([TOOL, directory, *args], capture_output=True, text=True, timeout=timeout)
+    if ok:
+        assert done.returncode == 0, f"{args}: {done.stderr}{done.stdout}"
+        return done.stdout
+    assert done.returncode == 1, f"{args}: {done.stdout}"
+    return done.stderr
+
+
+class Workload:
+    """A folder and the engine that runs it."""
+    count = 0
+
+    def __init__(self):
+        Workload.count += 1
+        name = f"w{Workload.count}"
+        self.tree = f"/run/{name}/tree"
+        self.engine = f"/run/{name}/engine"
+        for folder in "config", "secrets":
+            os.makedirs(f"{self.tree}/{folder}")
+
+    def write(self, path, text):
+        with open(f"{self.tree}/{path}", "w") as f:
+            f.write(text)
+
+    def image(self, name, **more):
+        return images.write_archive(f"{self.tree}/{name}.tar", f"localhost/{name}:1",
+                                    more.pop("command", ["/bin/busybox", "sleep", "1000"]), **more)
+
+    def apply(self, compose, *args, **more):
+        self.write("docker-compose.yml", compose)
+        return tool(self.engine, "apply", "--tree", self.tree, *args, **more)
+
+    def list(self):
+        keys = "name", "service", "status", "up", "code", "restarts", "health", "id", "pid"
+        rows = [dict(zip(keys, line.split())) for line in tool(self.engine, "list", "workload").splitlines()]
+        return {row["service"]: row for row in rows}
+
+    def log(self, name, *args):
+        return tool(self.engine, "logs", name, *args)
+
+    def stop(self):
+        tool(self.engine, "stop", "workload", "now")
+
+
+class Running(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.w = Workload()
+        self.w.image("bb")
+        self.addCleanup(self.w.stop)
+
+    def changes(self, text):
+        return dict(line.split() for line in text.splitlines() if not line.startswith(("image", "time")))
+
+    def test_what_a_container_gets(self):
+        self.w.write("config/app.conf", "setting\n")
+        self.w.write("secrets/key", "s3cret\n")
+        self.w.write("config/app.env", "FROM_FILE=file\nBOTH=file\n")
+        self.w.write(".env", "WHO=world\n")
+        script = "; ".join([
+            "echo uid $(/bin/busybox cat /proc/self/uid_map)", "/bin/busybox cat /cfg/app.conf /run/secrets/key",
+            "echo env $FROM_FILE $BOTH $HELLO", "/bin/busybox mount", "echo host $(/bin/busybox hostname)",
+            "/bin/busybox touch /cfg/x || echo cannot write", "/bin/busybox cp /bin/busybox /scratch/bb; /scratch/bb true && echo ran",
+            "echo to stderr >&2", "ulimit -n", "/bin/busybox ls -l /dev", "/bin/busybox sleep 1000"])
+        self.w.apply(f"""
+services:
+  app:
+    image: localhost/bb:1
+    hostname: myhost
+    command: {json.dumps([*SHELL, script.replace("$", "$$")])}
+    env_file: [config/app.env]
+    environment: {{BOTH: own, HELLO: "hello $WHO"}}
+    volumes: ["./config:/cfg", "data:/data", "./secrets:/all"]
+    tmpfs: ["/scratch:size=8m"]
+    secrets: [key]
+    read_only: true
+    ulimits: {{nofile: {{soft: 77, hard: 99}}, nproc: 500}}
+volumes: {{data: {{}}}}
+secrets: {{key: {{file: ./secrets/key}}}}
+""")
+        time.sleep(0.5)
+        log = self.w.log("workload_app_1")
+        self.assertIn("uid 0 700000 65536", log)
+        self.assertIn("setting", log)
+        self.assertIn("s3cret", log)
+        self.assertIn("env file own hello world", log)
+        self.assertIn("host myhost", log)
+        self.assertIn("cannot write", log)
+        self.assertIn("E:to stderr", log)
+        self.assertIn("77", log)
+        for target, wanted in [("/run/secrets/key", "ro,nosuid,nodev,noexec"), ("/all", "ro,nosuid,nodev,noexec"),
+                               ("/cfg", "ro,nosuid,nodev")]:
+            options = re.search(rf" on {target} type \w+ \(([^)]*)\)", log).group(1)
+            self.assertTrue(options.startswith(wanted), f"{target}: {options}")
+        self.assertNotIn("noexec", re.search(r" on /cfg type \w+ \(([^)]*)\)", log).group(1))
+        for device in "tpm", "sev", "tdx":
+            self.assertNotIn(device, log[log.index("E:to stderr"):])
+
+    def test_order_names_and_networks(self):
+        self.w.image("site", files={"www/index.html": b"from web"},
+                     command=["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"])
+        self.w.apply("""
+services:
+  a-client:
+    image: localhost/bb:1
+    command: ["/bin/busybox", "sh", "-c", "/bin/busybox wget -qO- http://web/ && /bin/busybox wget -qO- http://alias/; /bin/busybox wget -T 2 -qO- http://other/ || echo no other; exec /bin/busybox sleep 1000"]
+    depends_on: {web: {condition: service_healthy}, prepare: {condition: service_completed_successfully}}
+  prepare:
+    image: localhost/bb:1
+    command: ["/bin/busybox", "sleep", "0.3"]
+    restart: "no"
+  web:
+    image: localhost/site:1
+    ports: ["127.0.0.1:18080:80"]
+    networks: {default: {aliases: [alias]}}
+    healthcheck: {test: "/bin/busybox wget -qO- http://localhost/", interval: 1s, timeout: 2s}
+  other:
+    image: localhost/site:1
+    networks: [apart]
+networks: {apart: {}}
+""")
+        state = self.w.list()
+        self.assertEqual((state["web"]["health"], state["web"]["up"]), ("healthy", "up"))
+        self.assertEqual((state["prepare"]["status"], state["prepare"]["code"]), ("exited", "0"))
+        time.sleep(4)
+        log = self.w.log("workload_a-client_1").replace("\nO:", "").replace("O:", "")
+        self.assertEqual(log.count("from web"), 2, log)
+        self.assertIn("no other", log)
+        page = subprocess.run(["curl", "-s", "http://127.0.0.1:18080/"], capture_output=True, text=True).stdout
+        self.assertEqual(page, "from web")
+
+    def test_only_what_changed_is_replaced(self):
+        def compose(more=""):
+            return f"""
+services:
+  one: {{image: localhost/bb:1, volumes: ["./config/one:/one"], stop_grace_period: 0s}}
+  two: {{image: localhost/bb:1, configs: [two], stop_grace_period: 0s}}
+  three: {{image: localhost/bb:1, stop_grace_period: 0s, depends_on: {{two: {{condition: service_started, restart: true}}}}}}
+{more}
+configs: {{two: {{file: ./config/two}}}}
+"""
+        self.w.write("config/one", "1")
+        self.w.write("config/two", "2")
+        self.w.apply(compose())
+        before = self.w.list()
+        self.assertEqual(self.changes(self.w.apply(compose())), dict.fromkeys(("one", "two", "three"), "kept"))
+        self.w.write("config/two", "changed")
+        self.assertEqual(self.changes(self.w.apply(compose(), "--plan")),
+                         {"one": "kept", "two": "replaced", "three": "replaced"})
+        self.assertEqual({s: r["id"] for s, r in self.w.list().items()}, {s: r["id"] for s, r in before.items()})
+        self.w.apply(compose())
+        after = self.w.list()
+        self.assertEqual(after["one"]["id"], before["one"]["id"])
+        self.assertNotEqual(after["two"]["id"], before["two"]["id"])
+        self.assertNotEqual(after["three"]["id"], before["three"]["id"])
+        # another image under the same name
+        self.w.image("bb", files={"etc/version": b"2"})
+        done = self.changes(self.w.apply(compose("  four: {image: localhost/bb:1, stop_grace_period: 0s}")))
+        self.assertEqual(done, {"one": "replaced", "two": "replaced", "three": "replaced", "four": "created"})
+        done = self.changes(self.w.apply(compose()))
+        self.assertEqual(done, {"one": "kept", "two": "kept", "three": "kept", "four": "removed"})
+        self.assertEqual(sorted(self.w.list()), ["one", "three", "two"])
+
+    def test_failures_name_the_service(self):
+        dies = """
+services:
+  fine: {image: localhost/bb:1}
+  broken: {image: localhost/bb:1, command: [/bin/busybox, sh, -c, exit 7]}
+"""
+        error = self.w.apply(dies, "--settle-ms", "500", ok=False)
+        self.assertRegex(error, r"^unavailable: .*service broken ended with status 7")
+        sick = """
+services:
+  sick:
+    image: localhost/bb:1
+    healthcheck: {test: [CMD, /bin/busybox, "false"], interval: 1s}
+"""
+        begin = time.monotonic()
+        self.assertIn("service sick did not become healthy", self.w.apply(sick, "--health-ms", "1500", ok=False))
+        self.assertLess(time.monotonic() - begin, 20)
+        absent = "services: {gone: {image: 'localhost/bb:1', command: [/no/such/program]}}"
+        self.assertIn("service gone", self.w.apply(absent, ok=False))
+        waits = """
+services:
+  first: {image: localhost/bb:1, command: [/bin/busybox, "false"]}
+  second: {image: localhost/bb:1, depends_on: {first: {condition: service_completed_successfully}}}
+"""
+        self.assertIn("first ended with status 1", self.w.apply(waits, ok=False))
+        self.assertNotIn("second", self.w.list())
+        self.assertIn("no file or folder", self.w.apply(
+            "services: {x: {image: 'localhost/bb:1', volumes: ['./config/absent:/x']}}", ok=False))
+
+    def test_logs(self):
+        self.w.apply("""
+services:
+  talk:
+    image: localhost/bb:1
+    command: ["/bin/busybox", "sh", "-c", "for i in 1 2 3 4 5; do echo line $$i; done; /bin/busybox sleep 1.5; echo late"]
+""")
+        time.sleep(0.3)
+        self.assertEqual(self.w.log("workload_talk_1", "tail=2"), "O:line 4\nO:line 5\n")
+        now = str(int(time.time()) + 1)
+        follow = self.w.log("workload_talk_1", "follow")
+        self.assertTrue(follow.startswith("O:line 1\n") and follow.endswith("O:late\n"), follow)
+        self.assertEqual(self.w.log("workload_talk_1", "since=" + now), "O:late\n")
+        self.assertEqual(self.w.log("workload_talk_1", "follow", "frames=1"), "O:line 1\n")
+        self.assertIn("not-found:", tool(self.w.engine, "logs", "workload_none_1", ok=False))
+
+    def test_watch_sees_ends_restarts_and_health(self):
+        self.w.apply("""
+services:
+  again: {image: localhost/bb:1, restart: always}
+  sick:
+    image: localhost/bb:1
+    command: ["/bin/busybox", "sh", "-c", "/bin/busybox touch /tmp/ok; /bin/busybox sleep 3; /bin/busybox rm /tmp/ok; exec /bin/busybox sleep 1000"]
+    healthcheck: {test: [CMD, /bin/busybox, test, -e, /tmp/ok], interval: 1s, retries: 1}
+  once: {image: localhost/bb:1, command: [/bin/busybox, sh, -c, "/bin/busybox sleep 4; exit 3"]}
+""")
+        pid = int(self.w.list()["again"]["pid"])
+        with subprocess.Popen([TOOL, self.w.engine, "watch", "14", "--tree", self.w.tree], stdout=subprocess.PIPE,
+                              text=True) as watch:
+            time.sleep(3)
+            os.kill(pid, signal.SIGKILL)
+            out = watch.communicate(timeout=60)[0]
+        self.assertIn("again restarted", out)
+        self.assertIn("once exited exited 3", out)
+        self.assertRegex(out, r"sick healthy[^$]*sick unhealthy")
+
+    def test_signals(self):
+        self.w.apply("""
+services:
+  trap: {image: localhost/bb:1, command: ["/bin/busybox", "sh", "-c", "trap 'echo got' USR2; while :; do /bin/busybox sleep 0.1; done"]}
+""")
+        time.sleep(0.3)
+        row = self.w.list()["trap"]
+        tool(self.w.engine, "kill", row["name"], "SIGUSR2")
+        time.sleep(0.5)
+        self.assertEqual(self.w.log(row["name"]).count("got"), 1)
+
+    def test_shared_network_and_host_network(self):
+        self.w.image("bb", files={"etc/shared": b"shared\n"})
+        self.w.apply("""
+services:
+  base: {image: localhost/bb:1, command: [/bin/busybox, httpd, -f, -p, "81", -h, /etc]}
+  beside:
+    image: localhost/bb:1
+    network_mode: service:base
+    depends_on: [base]
+    command: [/bin/busybox, sh, -c, "/bin/busybox wget -qO- http://127.0.0.1:81/shared; exec /bin/busybox sleep 1000"]
+  alone: {image: localhost/bb:1, network_mode: none, command: [/bin/busybox, sh, -c, "/bin/busybox ip -o link; exec /bin/busybox sleep 1000"]}
+  host: {image: localhost/bb:1, network_mode: host}
+""")
+        time.sleep(0.5)
+        self.assertIn("shared", self.w.log("workload_beside_1"))
+        self.assertEqual(self.w.log("workload_alone_1").count("\n"), 1)
+        self.assertEqual({row["up"] for row in self.w.list().values()}, {"up"})
+
+    def test_agent_socket(self):
+        import socket
+        os.makedirs("/run/agent-sockets/asks")
+        server = socket.socket(socket.AF_UNIX)
+        server.bind("/run/agent-sockets/asks/agent.sock")
+        os.chmod("/run/agent-sockets/asks/agent.sock", 0o666)
+        server.listen()
+        server.settimeout(20)
+        self.w.write("docker-compose.yml", """
+services:
+  asks:
+    image: localhost/bb:1
+    x-cvm-agent: {socket: true}
+    command: ["/bin/busybox", "sh", "-c", "/bin/busybox ls -l /run/cvm-agent; /bin/busybox touch /run/cvm-agent/x || echo read-only; exec /bin/busybox sleep 1000"]
+  quiet: {image: localhost/bb:1, command: [/bin/busybox, sh, -c, "/bin/busybox ls /run/cvm-agent || true"]}
+""")
+        tool(self.w.engine, "apply", "--tree", self.w.tree, "--sockets", "/run/agent-sockets")
+        time.sleep(0.3)
+        self.assertIn("agent.sock", self.w.log("workload_asks_1"))
+        self.assertIn("read-only", self.w.log("workload_asks_1"))
+        self.assertNotIn("agent.sock", self.w.log("workload_quiet_1"))
+        pid = self.w.list()["asks"]["pid"]
+        script = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/cvm-agent/agent.sock'); s.sendall(b'hi')"
+        client = subprocess.run(["nsenter", "-t", pid, "-U", sys.executable, "-c",
+                                 script.replace("/run/cvm-agent", "/run/agent-sockets/asks")], capture_output=True, text=True)
+        self.assertEqual(client.returncode, 0, client.stderr)
+        self.assertEqual(server.accept()[0].recv(2), b"hi")
+
+
+class FromRegistry(unittest.TestCase):
+    LOGIN = ("user", "pass word")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.open, cls.closed = Registry("/run/open", 5001), Registry("/run/closed", 5002, cls.LOGIN)
+        os.makedirs("/run/keys")
+        cls.public = "/run/keys/ours.pub"
+        key, other = make_key(cls.public), make_key("/run/keys/other.pub")
+        cls.ids = {}
+        for name in "signed", "unsigned", "foreign":
+            cls.ids[name] = images.write_archive(f"/run/{name}.tar", f"localhost/{name}:1", [*SHELL, "exec /bin/busybox sleep 1000"],
+                                                 files={"etc/name": name.encode()})
+        for name in "signed", "unsigned", "foreign", "moved":
+            cls.open.push(f"/run/{name if name != 'moved' else 'signed'}.tar", name + ":1")
+        cls.open.sign("signed", "1", key)
+        cls.open.sign("foreign", "1", other)
+        cls.open.sign("moved", "1", key, identity="127.0.0.1:5001/signed:1")
+        cls.closed.push("/run/unsigned.tar", "private:1")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.open.stop()
+        cls.closed.stop()
+
+    def pull(self, reference, *args, **more):
+        return tool("/run/pull/engine", "pull", reference, *args, **more)
+
+    def policy(self, value):
+        with open("/run/policy.json", "w") as f:
+            json.dump(value, f)
+        return "--policy", "/run/policy.json"
+
+    def test_the_id_is_the_hash_of_the_config(self):
+        self.assertEqual(self.pull("127.0.0.1:5001/signed:1").strip(), self.ids["signed"])
+        digest = self.open.digest("signed", "1")
+        self.assertEqual(self.pull("127.0.0.1:5001/signed@" + digest).strip(), self.ids["signed"])
+        self.assertIn("not-found:", self.pull("127.0.0.1:5001/signed:absent", ok=False))
+        self.assertIn("unavailable:", self.pull("127.0.0.1:5999/nobody:1", ok=False))
+
+    def test_login(self):
+        self.assertIn("denied:", self.pull("127.0.0.1:5002/private:1", ok=False))
+        self.assertIn("denied:", self.pull("127.0.0.1:5002/private:1", "--user", "user", "--password", "wrong", ok=False))
+        got = self.pull("127.0.0.1:5002/private:1", "--user", self.LOGIN[0], "--password", self.LOGIN[1])
+        self.assertEqual(got.strip(), self.ids["unsigned"])
+
+    def test_signatures(self):
+        policy = self.policy({"transports": {"docker": {"127.0.0.1:5001": [
+            {"type": "sigstoreSigned", "keyPath": self.public, "signedIdentity": {"type": "matchRepository"}}]}}})
+        self.assertEqual(self.pull("127.0.0.1:5001/signed:1", *policy).strip(), self.ids["signed"])
+        for name in "unsigned:1", "foreign:1", "moved:1":
+            error = self.pull("127.0.0.1:5001/" + name, *policy, ok=False)
+            self.assertTrue(error.startswith("denied:"), error)
+            self.assertIn("signature", error)
+        error = self.pull("127.0.0.1:5002/private:1", *policy, "--user", self.LOGIN[0], "--password", self.LOGIN[1], ok=False)
+        self.assertTrue(error.startswith("denied:"), error)  # no scope: the default rejects
+        w = Workload()
+        w.image("bb")
+        self.assertIn("denied:", w.apply("services: {x: {image: 'localhost/bb:1'}}", *policy, "--images-only", ok=False))
+        policy = self.policy({"transports": {"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}})
+        w.apply("services: {x: {image: 'localhost/bb:1'}}", *policy, "--images-only")
+
+    def test_registry_in_a_workload(self):
+        w = Workload()
+        out = w.apply("services: {x: {image: '127.0.0.1:5001/signed:1'}, y: {image: '127.0.0.1:5002/private:1'}}",
+                      "--user", self.LOGIN[0], "--password", self.LOGIN[1])
+        self.addCleanup(w.stop)
+        self.assertIn(f"image x {self.ids['signed']}", out)
+        error = w.apply("services: {x: {image: '127.0.0.1:5001/absent:1'}}", ok=False)
+        self.assertIn("image of service x", error)
+
+
+if __name__ == "__main__":
+    unittest.main(warnings="ignore")
