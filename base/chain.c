@@ -61,7 +61,7 @@ int rfc3339_parse(const char *text, time_t *out, struct err *err)
 {
     struct tm tm = { 0 };
     long offset;
-    if (fits(text, "0000-00-00T00:00:00")) {
+    if (fits(text, "0000-00-00T00:00:00") || fits(text, "0000-00-00t00:00:00")) {
         const char *rest = text + 19;
         tm = (struct tm){ .tm_year = two(text) * 100 + two(text + 2) - 1900,
                           .tm_mon = two(text + 5) - 1,

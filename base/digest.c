@@ -3,19 +3,23 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <strings.h>
 
 static const struct digest_row {
     uint16_t alg;
     uint8_t size;
-    const char *name, *alias;
-    const EVP_MD *(*md)(void);
+    const char *name, *alias, *libcrypto;
 } rows[] = {
-    { ALG_SHA1, 20, "sha1", "sha-1", EVP_sha1 },         { ALG_SHA256, 32, "sha256", "sha-256", EVP_sha256 },
-    { ALG_SHA384, 48, "sha384", "sha-384", EVP_sha384 }, { ALG_SHA512, 64, "sha512", "sha-512", EVP_sha512 },
-    { ALG_SM3, 32, "sm3_256", "sm3", EVP_sm3 },
+    { ALG_SHA1, 20, "sha1", "sha-1", "SHA1" },
+    { ALG_SHA256, 32, "sha256", "sha-256", "SHA2-256" },
+    { ALG_SHA384, 48, "sha384", "sha-384", "SHA2-384" },
+    { ALG_SHA512, 64, "sha512", "sha-512", "SHA2-512" },
+    { ALG_SM3, 32, "sm3_256", "sm3", "SM3" },
 };
+
+static _Atomic(EVP_MD *) fetched[sizeof(rows) / sizeof(rows[0])]; /* in the order of rows; never freed */
 
 static const struct digest_row *row_of(uint16_t alg)
 {
@@ -45,6 +49,27 @@ uint16_t digest_by_name(const char *name)
     return 0;
 }
 
+/* Two threads may both fetch the first time: one of the two objects stays. */
+static const EVP_MD *md_of(const struct digest_row *row)
+{
+    _Atomic(EVP_MD *) *slot = &fetched[row - rows];
+    EVP_MD *md = atomic_load_explicit(slot, memory_order_acquire), *none = NULL;
+    if (md)
+        return md;
+    md = EVP_MD_fetch(NULL, row->libcrypto, NULL);
+    if (md && !atomic_compare_exchange_strong(slot, &none, md)) {
+        EVP_MD_free(md);
+        md = none;
+    }
+    return md;
+}
+
+const EVP_MD *digest_md(uint16_t alg)
+{
+    const struct digest_row *row = row_of(alg);
+    return row ? md_of(row) : NULL;
+}
+
 struct hasher {
     const struct digest_row *row;
     EVP_MD_CTX *ctx;
@@ -56,7 +81,7 @@ static int hasher_init(struct hasher *h, uint16_t alg, struct err *err)
     if (!row)
         return err_set(err, ERR_INPUT, 0, "digest algorithm 0x%04x is not known", alg);
     *h = (struct hasher){ row, EVP_MD_CTX_new() };
-    if (h->ctx && EVP_DigestInit_ex(h->ctx, row->md(), NULL) == 1)
+    if (h->ctx && EVP_DigestInit_ex(h->ctx, md_of(row), NULL) == 1)
         return 0;
     EVP_MD_CTX_free(h->ctx);
     return err_set(err, ERR_IO, 0, "libcrypto cannot compute %s", row->name);

@@ -24,6 +24,10 @@ const char *digest_name(uint16_t alg);
 /** The algorithm of "sha1", "sha256", "sha384", "sha512", "sm3_256" (any case, "sha-256" too), or 0. */
 uint16_t digest_by_name(const char *name);
 
+/** libcrypto's implementation, looked up once for the process: it does so itself at each use, under locks
+ * that all threads share. NULL: not known, or libcrypto has none. */
+const struct evp_md_st *digest_md(uint16_t alg);
+
 /** H(part 0 || part 1 || ...). The algorithm must be a known one.
  *  @return 0, or -1 with ERR_INPUT (unknown algorithm) or ERR_IO (libcrypto refused) */
 MUST_USE int digest_parts(uint16_t alg, const struct bytes *parts, size_t count, struct digest *out,

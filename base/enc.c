@@ -134,17 +134,35 @@ char *b64_str(struct bytes data)
     return s;
 }
 
+/* Value plus one; 0: not of the alphabets. Documents are base64 for the most part. */
+#define B64_ROW(c, v) [c] = (v) + 1, [(c) + 1] = (v) + 2, [(c) + 2] = (v) + 3, [(c) + 3] = (v) + 4
+static const uint8_t b64_table[256] = {
+    B64_ROW('A', 0),  B64_ROW('E', 4),  B64_ROW('I', 8),  B64_ROW('M', 12), B64_ROW('Q', 16),
+    B64_ROW('U', 20), ['Y'] = 25,       ['Z'] = 26,       B64_ROW('a', 26), B64_ROW('e', 30),
+    B64_ROW('i', 34), B64_ROW('m', 38), B64_ROW('q', 42), B64_ROW('u', 46), ['y'] = 51,
+    ['z'] = 52,       B64_ROW('0', 52), B64_ROW('4', 56), ['8'] = 61,       ['9'] = 62,
+    ['+'] = 63,       ['-'] = 63,       ['/'] = 64,       ['_'] = 64,
+};
+
 static int b64_value(uint8_t c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+' || c == '-')
-        return 62;
-    return c == '/' || c == '_' ? 63 : -1;
+    return b64_table[c] - 1;
+}
+
+/* Whole groups of four, as far as all are of the alphabet. @return characters taken */
+static size_t b64_groups(const uint8_t *text, size_t n, uint8_t *out)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        int a = b64_value(text[i]), b = b64_value(text[i + 1]), c = b64_value(text[i + 2]),
+            d = b64_value(text[i + 3]);
+        if ((a | b | c | d) < 0)
+            break;
+        *out++ = (uint8_t)(a << 2 | b >> 4);
+        *out++ = (uint8_t)(b << 4 | c >> 2);
+        *out++ = (uint8_t)(c << 6 | d);
+    }
+    return i;
 }
 
 static int b64_refuse(struct buf *out, size_t before, struct err *err, size_t at, const char *why)
@@ -164,18 +182,14 @@ int b64_decode(struct bytes text, struct buf *out, struct err *err)
     if (n && !at)
         return buf_check(out, "base64 value", err);
     uint32_t v = 0;
-    for (size_t i = 0; i < n; i++) {
+    size_t whole = n ? b64_groups(text.p, n, at) : 0;
+    for (size_t i = whole; i < n; i++) { /* less than a group, or something that is not of the alphabet */
         int d = b64_value(text.p[i]);
         if (d < 0)
             return b64_refuse(out, before, err, i, "not of the alphabet");
         v = v << 6 | (uint32_t)d;
-        if (i % 4 == 3) {
-            *at++ = (uint8_t)(v >> 16);
-            *at++ = (uint8_t)(v >> 8);
-            *at++ = (uint8_t)v;
-            v = 0;
-        }
     }
+    at = n ? at + whole / 4 * 3 : at;
     if (n % 4 == 2) {
         if (v & 15)
             return b64_refuse(out, before, err, n - 1, "bits after the last byte are not zero");

@@ -47,6 +47,10 @@ MUST_USE int tpm_public_parse(struct bytes raw, struct tpm_public *out, struct e
  * that is not on its curve, an even modulus. */
 MUST_USE int tpm_public_key(const struct tpm_public *pub, EVP_PKEY **out, struct err *err);
 
+/** Whether it is this key's; NULL: none.
+ *  @return 0 with *same written, or -1 as tpm_public_key() */
+MUST_USE int tpm_public_is(const struct tpm_public *pub, EVP_PKEY *key, bool *same, struct err *err);
+
 /** Appends the DER SubjectPublicKeyInfo of the key. */
 MUST_USE int tpm_public_spki(const struct tpm_public *pub, struct buf *out, struct err *err);
 

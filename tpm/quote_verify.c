@@ -15,10 +15,7 @@
 /* Hashes that a quote may be signed over. SHA-1 is not among them. */
 static const EVP_MD *md_of(uint16_t hash)
 {
-    return hash == ALG_SHA256   ? EVP_sha256()
-           : hash == ALG_SHA384 ? EVP_sha384()
-           : hash == ALG_SHA512 ? EVP_sha512()
-                                : NULL;
+    return hash == ALG_SHA256 || hash == ALG_SHA384 || hash == ALG_SHA512 ? digest_md(hash) : NULL;
 }
 
 static bool curve_ok(EVP_PKEY *key)
@@ -179,11 +176,9 @@ static bool judge_pcrs(const struct tpm_quote_request *rq, const struct tpm_atte
 
 static int check_public(const struct tpm_quote_request *rq, struct err *err)
 {
-    AUTO(pkey_drop) EVP_PKEY *key = NULL;
-    if (tpm_public_key(rq->ak_public, &key, err) < 0)
+    bool same;
+    if (tpm_public_is(rq->ak_public, rq->ak, &same, err) < 0)
         return -1;
-    bool same = rq->ak && EVP_PKEY_eq(key, rq->ak) == 1;
-    ERR_clear_error();
     if (!same)
         return err_set(err, ERR_DENIED, 0,
                        "the public area is of another key than the one that must have signed");

@@ -122,6 +122,43 @@ static void base64_vectors_of_rfc_4648(void **state)
     }
 }
 
+/* Both ways of decoding, group by group and the rest: every length, and every byte at every place of a group.
+ */
+static void base64_of_all_bytes(void **state)
+{
+    (void)state;
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_";
+    uint8_t plain[300];
+    for (size_t i = 0; i < sizeof(plain); i++)
+        plain[i] = (uint8_t)(i * 167 + 13);
+    for (size_t n = 0; n <= sizeof(plain); n++) {
+        struct err err = { 0 };
+        AUTO(free_str) char *text = b64_str(bytes_of(plain, n));
+        AUTO(buf_done) struct buf b = buf_new(sizeof(plain));
+        assert_int_equal(b64_decode(bytes_str(text), &b, &err), 0);
+        assert_true(bytes_equal(buf_bytes(&b), bytes_of(plain, n)));
+    }
+    for (unsigned c = 0; c < 256; c++)
+        for (size_t at = 0; at < 8; at++) {
+            char text[] = "AAAAAAAA";
+            struct err err = { 0 };
+            AUTO(buf_done) struct buf b = buf_new(16);
+            text[at] = (char)c;
+            const char *known = c ? strchr(alphabet, (int)c) : NULL;
+            int rc = b64_decode(bytes_of(text, 8), &b, &err);
+            if (c == '=' && at == 7)
+                continue; /* padding */
+            assert_int_equal(rc, known ? 0 : -1);
+            if (!known)
+                continue;
+            size_t value =
+                known - alphabet < 64 ? (size_t)(known - alphabet) : (size_t)(known - alphabet) - 2;
+            uint32_t group =
+                (uint32_t)b.p[at / 4 * 3] << 16 | (uint32_t)b.p[at / 4 * 3 + 1] << 8 | b.p[at / 4 * 3 + 2];
+            assert_int_equal(group, value << (18 - 6 * (at % 4)));
+        }
+}
+
 static void percent_decoding(void **state)
 {
     (void)state;
@@ -302,6 +339,7 @@ int main(void)
         cmocka_unit_test(buffer_refuses_more_than_its_maximum),
         cmocka_unit_test(hex_round_trip_and_refusals),
         cmocka_unit_test(base64_vectors_of_rfc_4648),
+        cmocka_unit_test(base64_of_all_bytes),
         cmocka_unit_test(percent_decoding),
         cmocka_unit_test(json_refuses_what_is_not_plain),
         cmocka_unit_test(json_writer_escapes),

@@ -406,9 +406,38 @@ static void times(void **state)
     assert_string_equal(rfc3339_text((time_t)INT64_MAX, text), "?");
 }
 
+static void times_of_rfc_3339(void **state)
+{
+    (void)state;
+    static const char *const same[] = { "2024-01-01T00:00:00Z", "2024-01-01t00:00:00z",
+                                        "2024-01-01T00:00:00.999Z", "2024-01-01T01:30:00+01:30",
+                                        "2023-12-31T23:00:00-01:00" };
+    static const char *const bad[] = { "",
+                                       "2024-01-01",
+                                       "2024-01-01 00:00:00Z",
+                                       "2024-02-30T00:00:00Z",
+                                       "2024-01-01T00:00:00",
+                                       "2024-01-01T24:00:00Z",
+                                       "2024-01-01T00:00:00.Z",
+                                       "2024-01-01T00:00:00+24:00",
+                                       "2024-01-01T00:00:00ZZ" };
+    for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+        struct err err = { 0 };
+        time_t at = 0;
+        assert_int_equal(rfc3339_parse(same[i], &at, &err), 0);
+        assert_int_equal(at, 1704067200);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct err err = { 0 };
+        time_t at;
+        assert_int_equal(rfc3339_parse(bad[i], &at, &err), -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_of_rfc_3339),
         cmocka_unit_test(finds_the_path),
         cmocka_unit_test(missing_is_not_wrong),
         cmocka_unit_test(trusts_anchors_only),

@@ -22,6 +22,9 @@ static void reads_what_users_write(void **state)
         { "127.0.0.1:8000", "https://127.0.0.1:8000", "", true, true },
         { "localhost:1234", "http://localhost:1234", "", false, true },
         { "http://h:1/", "http://h:1", "", false, false },
+        { "https://[2001:db8::7]:8000/", "https://[2001:db8::7]:8000", "", true, false },
+        { "https://[::1]", "https://[::1]", "", true, false },
+        { "http://h:65535/a/b", "http://h:65535/a/b", "", false, false },
         { "HTTPS://h", "HTTPS://h", "", true, false },
         { "unix:/run/a.sock", "http://localhost", "/run/a.sock", false, true },
     };
@@ -43,9 +46,37 @@ static void refuses_what_is_no_place(void **state)
     char huge[2 * TARGET_MAX];
     memset(huge, 'a', sizeof(huge) - 1);
     huge[sizeof(huge) - 1] = '\0';
-    const char *const bad[] = { "",           "a b",   "host/path", "host:",    "host:x",
-                                "ftp://host", ":8000", "user@host", "unix:rel", "http://a\nb",
-                                "a?b=c",      "a#b",   "\x1b[1",    huge };
+    const char *const bad[] = { "",
+                                "a b",
+                                "host/path",
+                                "host:",
+                                "host:x",
+                                "ftp://host",
+                                ":8000",
+                                "user@host",
+                                "unix:rel",
+                                "http://a\nb",
+                                "a?b=c",
+                                "a#b",
+                                "\x1b[1",
+                                huge,
+                                "https://[::1",
+                                "https://::1]",
+                                "https://h:99999",
+                                "http://h:0",
+                                "http://h:",
+                                "http://",
+                                "https:///x",
+                                "http://h:1x",
+                                "http://2001:db8::7",
+                                "http://[h]",
+                                "h:65536",
+                                "[::1",
+                                "::1]",
+                                "[]",
+                                "https://[]:1",
+                                "http://:80",
+                                "http://h:123456" };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct target t = { .base = "untouched" };
         struct err err = { 0 };
