@@ -15,13 +15,21 @@ struct transfer {
     const struct curl_functions *f;
     struct http_response *out;
     const struct http_request *request;
-    bool too_large, pin_failed, saw_peer;
+    CURL *curl;
+    bool too_large, pin_failed, saw_peer, stopped;
 };
 
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct transfer *t = arg;
     size_t n = size * count;
+    long status = 0;
+    if (t->request->sink)
+        t->f->easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status / 100 == 2) {
+        t->stopped = !t->request->sink(t->request->arg, bytes_of(data, n));
+        return t->stopped ? 0 : n;
+    }
     buf_put(&t->out->body, bytes_of(data, n));
     t->too_large = t->out->body.failed;
     return t->too_large ? 0 : n;
@@ -74,10 +82,13 @@ static int fail(const struct transfer *t, CURLcode rc, const char *detail, struc
                    detail[0] ? detail : t->f->easy_strerror(rc));
 }
 
-static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+static int on_progress(void *arg, curl_off_t to_come, curl_off_t come, curl_off_t to_send, curl_off_t sent)
 {
-    (void)a, (void)b, (void)c, (void)d;
-    return atomic_load((const atomic_bool *)arg); /* anything but 0 ends the transfer */
+    const struct http_request *request = arg;
+    (void)to_come, (void)come;
+    if (request->progress && to_send > 0 && sent >= 0)
+        request->progress(request->arg, (uint64_t)sent, (uint64_t)to_send);
+    return request->cancel && atomic_load(request->cancel); /* anything but 0 ends the transfer */
 }
 
 static void set_options(CURL *curl, const struct http_request *request, struct curl_slist *headers,
@@ -97,10 +108,10 @@ static void set_options(CURL *curl, const struct http_request *request, struct c
     set(curl, CURLOPT_ERRORBUFFER, detail);
     set(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls);
     set(curl, CURLOPT_SSL_CTX_DATA, t);
-    if (request->cancel) {
+    if (request->cancel || request->progress) {
         set(curl, CURLOPT_NOPROGRESS, 0L);
         set(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-        set(curl, CURLOPT_XFERINFODATA, request->cancel);
+        set(curl, CURLOPT_XFERINFODATA, request);
     }
     if (request->unix_socket)
         set(curl, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
@@ -159,8 +170,11 @@ static int perform(void *ctx, const struct http_request *request, struct http_re
             headers = more;
     }
     if (rc == CURLE_OK) {
+        t.curl = curl;
         set_options(curl, request, headers, &t, detail);
         rc = f->easy_perform(curl);
+        if (rc == CURLE_WRITE_ERROR && t.stopped)
+            rc = CURLE_OK;
     }
     if (rc == CURLE_OK) {
         long status = 0;

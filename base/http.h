@@ -22,6 +22,12 @@ struct http_request {
     const char *pin_sha256;    /* hex SHA-256 of the peer's SPKI; NULL: certificate chain is checked */
     bool insecure;             /* https without any check of the peer */
     const atomic_bool *cancel; /* set by another thread: give up within a second or so; NULL: never */
+    /** Where the body of a 2xx answer goes as it comes, instead of into the response; NULL: there.
+     *  @return false to end the transfer, which is success */
+    bool (*sink)(void *arg, struct bytes data);
+    /** How much of the body has been sent; NULL: nobody asks. */
+    void (*progress)(void *arg, uint64_t sent, uint64_t total);
+    void *arg;                           /* of sink and progress */
     const char *wanted[HTTP_WANTED_MAX]; /* names of response headers to keep, any case, then NULL */
 };
 
