@@ -95,6 +95,8 @@ cvm_script_test(test_token_verify /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/int
 cvm_script_test(test_policy_lint /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_policy_lint.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/tests/data/workload)
 if(CVM_EMULATOR)
+    cvm_script_test(test_manage_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_manage_cli.py
+        ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent)
     cvm_script_test(test_identity /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_identity.py
         ${CMAKE_BINARY_DIR}/bin/cvm-agent)
 endif()
