@@ -92,14 +92,14 @@ static struct bytes pinned(const struct golden_input *g, const struct policies *
     return g->given && v->n ? bytes_of(v->b, v->n) : policies_rtmr(policies, rtmr);
 }
 
-static int judge_policies(const struct policies *policies, struct appraisal *a, struct err *err)
+static int judge_policies(const struct policies *policies, time_t at, struct appraisal *a, struct err *err)
 {
     AUTO(json_drop) json_t *list = json_array();
     if (!policies || !policies->n)
         return 0;
     if (!list)
         return err_set(err, ERR_IO, ENOMEM, "no memory for the answer");
-    if (policies_apply(policies, a->result->claims, &a->result->checks, list, err) < 0)
+    if (policies_apply(policies, a->result->claims, at, &a->result->checks, list, err) < 0)
         return -1;
     return json_object_set(a->facts, "policies", list) < 0
                ? err_set(err, ERR_IO, ENOMEM, "no memory for the answer")
@@ -127,7 +127,7 @@ int appraise(const struct appraise_request *request, struct appraisal *out, stru
     options.pinned_rtmr2 = pinned(&golden, request->policies, 2);
     if (verify_document(&document, &options, &made.result, err) < 0
         || judge_golden(&golden, request->golden_key, made.result, err) < 0 || make_facts(&made, err) < 0
-        || judge_policies(request->policies, &made, err) < 0)
+        || judge_policies(request->policies, options.at, &made, err) < 0)
         return -1;
     *out = made;
     made = (struct appraisal){ NULL, NULL };

@@ -177,7 +177,7 @@ const struct command command_verify = {
     "\n"
     "  --golden GM.json           the golden measurement that the machine must have\n"
     "  --golden-key PUB.pem       the key that must have signed it\n"
-    "  --policy FILE              an attestation policy (Cocos or Cube, SNP or TDX) that must hold; may be "
+    "  --policy FILE              an attestation policy (Cocos or Cube JSON, or Rego) that must hold; may be "
     "given\n"
     "                             several times\n"
     "  --nonce TEXT               the nonce that was asked with; without it freshness is unchecked\n"

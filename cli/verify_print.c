@@ -62,6 +62,14 @@ static void put_policies(struct buf *out, const json_t *policies)
     size_t i, k;
     json_array_foreach(policies, i, policy)
     {
+        json_array_foreach(json_object_get(policy, "explain"), k, f)
+        {
+            AUTO(buf_done) struct buf line = buf_new(ANSWER_MAX);
+            buf_printf(&line, "policy  %s: %s", json_string_value(json_object_get(policy, "name")),
+                       json_string_value(f));
+            AUTO(free_str) char *text = buf_take_str(&line);
+            put_line(out, text ? text : "?");
+        }
         json_array_foreach(json_object_get(policy, "failures"), k, f)
         {
             AUTO(buf_done) struct buf line = buf_new(ANSWER_MAX);

@@ -414,7 +414,31 @@ class Route(unittest.TestCase):
         other = {"policy": {"tdQuoteBodyPolicy": {}}} if SNP else {"policy": {"policy": 196608}}
         rc, answer = self.judge([other], *accept)
         self.assertEqual((rc, answer["policies"][0]["failures"][0]["field"]), (1, "policy"))
+        self.rego(policy, accept)
         self.over_http(policy, bad)
+
+    def rego(self, policy, accept):
+        """Rego beside JSON: told by content, each with its verdict."""
+        tee = "sevsnp" if SNP else "tdx"
+        name = "sevsnp_launchmeasurement" if SNP else "tdx_mrtd"
+        claims = self.judge([policy], *accept)[1]["claims"]
+        good = f'import rego.v1\nmatch if input.{tee}.{name} == "{claims[tee][name]}"\nexport := {{"m": input.{tee}.{name}}}\n'
+        for text, kind in ((good, True), (good.replace(claims[tee][name][:8], "00000000"), False),
+                           ("import rego.v1\nmatch if input.none.such\n", False),
+                           ('import rego.v1\nmatch if true\nexport := {"a": 1}\nexport := {"a": 2}\n', None)):
+            rc, answer = self.judge([text.encode(), policy], *accept)
+            self.assertEqual(rc, 0 if kind else 1, text)
+            first, second = answer["policies"]
+            self.assertEqual((first["kind"], first["ok"], second["ok"]), ("rego", bool(kind), True))
+            self.assertEqual("error" in first, kind is None)
+            if kind:
+                self.assertEqual(first["policy_defined_claims"], {"m": claims[tee][name]})
+            elif kind is False:
+                self.assertTrue(first["explain"])
+        self.file("p.rego", b"import rego.v1\nmatch if {\n  input..x\n}\n")
+        done = self.cli("verify", self.file("doc.json", self.doc), "--policy", "p.rego")
+        self.assertEqual(done.returncode, 3)
+        self.assertRegex(done.stderr.decode(), r"p\.rego: not a policy: .*3:9")
 
     def over_http(self, policy, bad):
         """The member policy of POST /offchain-verify."""
@@ -436,6 +460,11 @@ class Route(unittest.TestCase):
             status, answer = ask(value)
             self.assertEqual((status, [p["ok"] for p in answer["policies"]]),
                              (200, [True] * (len(value) if isinstance(value, list) else 1)), answer.get("error"))
+        status, answer = ask(["import rego.v1\nmatch if true\n", policy])
+        self.assertEqual([p["kind"] for p in answer["policies"]], ["rego", "cocos-snp" if SNP else "cocos-tdx"])
+        status, answer = ask("import rego.v1\nmatch if {\n")
+        self.assertEqual(status, 400)
+        self.assertRegex(answer["error"], r"policy\[0\].*\d+:\d+")
         status, answer = ask([policy, bad])
         self.assertEqual((status, answer["success"]), (200, False))
         self.assertEqual([(c["check"], c["ok"]) for c in answer["checks"] if c["check"].startswith("policy.")],
