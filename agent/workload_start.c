@@ -1,0 +1,436 @@
+#include "agent/workload_start.h"
+
+#include "agent/services_seen.h"
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "workload/zip.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define CURRENT        "current"
+#define ENGINE         "engine" /* cvm-agent-priv's, beside the copies */
+#define MARKER         "boot"   /* which boot the copy is of; written when it is whole */
+#define POLICY_WAIT_MS 100
+#define BOOT_ID_MAX    64
+
+enum state { NOTHING, STARTING, RUNS, FAILED };
+
+struct workload_boot {
+    struct workload_boot_options o;
+    struct workload w;
+    struct workload_policy policy; /* of the copy; valid once known */
+    struct owner owner;
+    struct services_seen *seen;
+    struct runner_watch *watch;
+    char folder[PATH_MAX]; /* absolute: of the private copies */
+    char current[PATH_MAX];
+    char why[ERR_TEXT_MAX];
+    atomic_bool cancel;
+    atomic_int state;
+    pthread_mutex_t lock; /* known */
+    pthread_cond_t wake;
+    bool known, running;
+    pthread_t thread;
+};
+
+/* ---- the copy ---- */
+
+static void close_dir(DIR **d)
+{
+    if (*d)
+        closedir(*d);
+}
+
+/* Of an earlier boot, or cut short. */
+static int remove_copies(const struct workload_boot *s, struct err *err)
+{
+    char path[PATH_MAX + 256];
+    AUTO(close_dir) DIR *d = opendir(s->folder);
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, ENGINE))
+            continue;
+        if (path_set(path, sizeof(path), err, "%s/%s", s->folder, e->d_name) < 0
+            || (unlink(path) < 0 && zip_remove_tree(path, err) < 0))
+            return err_while(err, "remove an older copy of the workload");
+    }
+    return 0;
+}
+
+static int take_copy(struct workload_boot *s, struct workload_tree **out, struct err *err)
+{
+    char marker[PATH_MAX], of[BOOT_ID_MAX] = "";
+    const char *boot_id = collector_boot_id(s->o.collector);
+    struct err ignored;
+    if (path_set(marker, sizeof(marker), err, "%s/" MARKER, s->folder) < 0)
+        return -1;
+    if (file_read_line(marker, of, sizeof(of), &ignored) == 0 && !strcmp(of, boot_id))
+        return workload_tree_read(s->current, NULL, out, err);
+    if (remove_copies(s, err) < 0 || workload_tree_take(s->w.directory, s->current, NULL, out, err) < 0)
+        return -1;
+    return file_write_atomic(marker, bytes_str(boot_id), 0600, err);
+}
+
+/* ---- the policy ---- */
+
+static int load(const struct workload_tree *tree, const char *path, size_t max, struct buf *out, struct err *err)
+{
+    struct err why = { 0 };
+    *out = buf_new(max);
+    if (workload_tree_load(tree, path, max, out, &why) == 0 || why.kind == ERR_NOT_FOUND)
+        return 0;
+    *err = why;
+    return -1;
+}
+
+static bool same_json(const json_t *a, const json_t *b)
+{
+    return a == b || (a && b && json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b));
+}
+
+/* What was read from the disk before has chosen the machine; it was not measured. */
+static int check_policy(const struct workload_boot *s, const struct workload_policy *p, struct err *err)
+{
+    const struct workload_policy *before = s->o.before;
+    const char *machine = s->o.options->emulate;
+    if (s->o.options->config && !same_json(p->root, before->root))
+        return err_set(err, ERR_DENIED, 0,
+                       "--config names another policy than the workload's own, which is measured: leave it out");
+    if ((p->emulate && (!machine || strcmp(machine, p->emulate) != 0)) || (before->emulate && !p->emulate))
+        return err_set(err, ERR_DENIED, 0, "emulation_mode has changed since the agent started: start it again");
+    return 0;
+}
+
+static void tell_policy(struct workload_boot *s, struct bytes owner_pub)
+{
+    s->o.policy_known(s->o.arg, &s->policy, owner_pub);
+    pthread_mutex_lock(&s->lock);
+    s->known = true;
+    pthread_cond_broadcast(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static int read_policy(struct workload_boot *s, const struct workload_tree *tree, struct err *err)
+{
+    AUTO(buf_done) struct buf text = buf_new(0), owner = buf_new(0);
+    AUTO(workload_policy_done) struct workload_policy p;
+    workload_policy_defaults(&p);
+    if (load(tree, POLICY_PATH, POLICY_FILE_MAX, &text, err) < 0
+        || load(tree, WORKLOAD_OWNER_PATH, POLICY_FILE_MAX, &owner, err) < 0
+        || (workload_tree_find(tree, POLICY_PATH) && workload_policy_parse(buf_bytes(&text), &p, err) < 0)
+        || check_policy(s, &p, err) < 0)
+        return err_while(err, "cvm_agent_policy.json");
+    s->policy = p;
+    p = (struct workload_policy){ 0 };
+    tell_policy(s, buf_bytes(&owner));
+    return 0;
+}
+
+/* ---- firewall, engine ---- */
+
+static int set_firewall(struct workload_boot *s, struct err *err)
+{
+    struct priv_port ports[POLICY_PORTS_MAX + 1];
+    size_t n = 0;
+    if (!s->o.firewall)
+        return 0;
+    ports[n++] = (struct priv_port){ .first = s->o.external_port, .last = s->o.external_port };
+    for (size_t i = 0; i < s->policy.port_count; i++) {
+        const struct policy_port *p = &s->policy.ports[i];
+        if (p->direction != POLICY_OUT)
+            ports[n++] = (struct priv_port){ p->protocol == POLICY_UDP, p->first, p->last };
+    }
+    return priv_firewall(s->o.priv, ports, n, err) < 0 ? err_while(err, "firewall") : 0;
+}
+
+static bool wants_socket(void *ctx, const struct compose_service *service)
+{
+    return policy_gives_socket(ctx, service->name);
+}
+
+static int start_engine(struct workload_boot *s, const struct prepared *p, struct err *err)
+{
+    char version[64] = "";
+    enum priv_engine_kind kind = s->policy.engine == POLICY_DOCKER ? PRIV_DOCKER : PRIV_PODMAN;
+    if (owner_find(s->w.etc, s->policy.container_owner, &s->owner, err) < 0
+        || priv_engine_start(s->o.priv, kind, buf_bytes(&p->signatures.json), err) < 0)
+        return err_while(err, "container engine");
+    s->w.runner = (struct runner){
+        .engine = { .dial = { priv_engine_connect, s->o.priv }, .cancel = &s->cancel },
+        .project = WORKLOAD_PROJECT,
+        .tree = s->current,
+        .listing = p->tree,
+        .socket_dir = s->o.sockets ? service_sockets_dir(s->o.sockets) : NULL,
+        .owner = &s->owner,
+        .wants_socket = wants_socket,
+        .ctx = &s->policy,
+    };
+    if (engine_ping(&s->w.runner.engine, version, sizeof(version), err) < 0)
+        return err_while(err, "container engine");
+    s->w.has_engine = true;
+    log_event(LOG_LEVEL_INFO, "engine", "kind", kind == PRIV_DOCKER ? "docker" : "podman", "version", version,
+              NULL);
+    return 0;
+}
+
+/* ---- service sockets ---- */
+
+static int set_sockets(struct workload_boot *s, const struct compose *c, struct err *err)
+{
+    const char *names[COMPOSE_SERVICES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < c->service_count; i++) {
+        const struct compose_service *one = &c->services[i];
+        if (one->agent_socket || policy_gives_socket(&s->policy, one->name))
+            names[n++] = one->name;
+    }
+    if (n && !s->o.sockets)
+        return err_set(err, ERR_UNAVAILABLE, 0, "services want a socket, and their folder could not be made");
+    return n || s->o.sockets ? service_sockets_set(s->o.sockets, names, n, err) : 0;
+}
+
+/* ---- measuring ---- */
+
+struct measuring {
+    struct workload_log *log;
+    const struct measure_plan *plan;
+    enum workload_start how;
+};
+
+static int measure_on_tpm(struct tpm *tpm, void *arg, struct err *err)
+{
+    struct measuring *m = arg;
+    return workload_log_start(m->log, tpm, m->plan, &m->how, err);
+}
+
+static int measure(struct workload_boot *s, const struct prepared *p, struct err *err)
+{
+    static const char *const words[] = { [WORKLOAD_MEASURED] = "measured",
+                                         [WORKLOAD_UNCHANGED] = "measured in this boot already",
+                                         [WORKLOAD_CONTINUED] = "measured to the end",
+                                         [WORKLOAD_ROLLED_BACK] = "rolled back" };
+    struct measuring m = { s->o.measurements ? measurements_log(s->o.measurements) : NULL, p->plan, 0 };
+    char events[24];
+    if (!m.log)
+        return err_set(err, ERR_UNAVAILABLE, 0,
+                       "the workload log could not be opened: nothing is started that was not measured");
+    if (collector_with_tpm(s->o.collector, measure_on_tpm, &m, err) < 0)
+        return err_while(err, "measure the workload");
+    snprintf(events, sizeof(events), "%zu", p->plan->n);
+    log_event(LOG_LEVEL_INFO, "workload", "state", words[m.how], "events", events, NULL);
+    return 0;
+}
+
+/* ---- running ---- */
+
+static void watch(struct workload_boot *s, const struct compose *c)
+{
+    struct err err = { 0 };
+    services_seen_set(s->seen, c);
+    if (runner_watch_start(&s->w.runner, c, services_seen_changed, s->seen, &s->watch, &err) < 0)
+        log_err(LOG_LEVEL_WARNING, "watch", &err);
+}
+
+static void before_update(void *ctx, const struct prepared *next)
+{
+    struct workload_boot *s = ctx;
+    struct err err = { 0 };
+    runner_watch_stop(s->watch);
+    s->watch = NULL;
+    if (set_sockets(s, next->compose, &err) < 0) /* a service that finds none says so itself */
+        log_err(LOG_LEVEL_WARNING, "service-sockets", &err);
+}
+
+static void after_update(void *ctx, struct workload *w)
+{
+    struct workload_boot *s = ctx;
+    struct err err = { 0 };
+    if (set_sockets(s, w->now->compose, &err) < 0)
+        log_err(LOG_LEVEL_WARNING, "service-sockets", &err);
+    watch(s, w->now->compose);
+}
+
+static void warn(void *arg, const char *text)
+{
+    (void)arg;
+    log_event(LOG_LEVEL_WARNING, "workload", "note", text, NULL);
+}
+
+static void log_report(const struct runner_report *report)
+{
+    char kept[24], created[24], replaced[24], removed[24];
+    snprintf(kept, sizeof(kept), "%zu", report->kept);
+    snprintf(created, sizeof(created), "%zu", report->created);
+    snprintf(replaced, sizeof(replaced), "%zu", report->replaced);
+    snprintf(removed, sizeof(removed), "%zu", report->removed);
+    log_event(LOG_LEVEL_INFO, "workload", "state", "running", "kept", kept, "created", created, "replaced",
+              replaced, "removed", removed, NULL);
+}
+
+/* From here on the workload is measured, and so it is what runs, also if a service of it fails: an update can
+ * then repair it. */
+static int start_services(struct workload_boot *s, struct err *err)
+{
+    struct prepared *p = s->w.now;
+    struct runner_report report = { 0 };
+    int rc = runner_apply(&s->w.runner, p->compose, p->images, p->compose->service_count, &report, err);
+    if (rc == 0)
+        log_report(&report);
+    watch(s, p->compose);
+    return rc < 0 ? err_while(err, "start the services") : 0;
+}
+
+static int start_workload(struct workload_boot *s, struct err *err)
+{
+    AUTO(workload_tree_drop) struct workload_tree *tree = NULL;
+    AUTO(prepared_drop) struct prepared *p = NULL;
+    if (take_copy(s, &tree, err) < 0 || read_policy(s, tree, err) < 0 || set_firewall(s, err) < 0)
+        return -1;
+    if (!workload_tree_find(tree, COMPOSE_FILE)) {
+        atomic_store(&s->state, NOTHING); /* settings without services */
+        return 0;
+    }
+    if (prepare_read(MOVE(tree), s->w.etc, warn, NULL, &p, err) < 0 || start_engine(s, p, err) < 0
+        || prepare_images(p, &s->w.runner, err) < 0 || set_sockets(s, p->compose, err) < 0
+        || measure(s, p, err) < 0)
+        return -1;
+    s->w.now = MOVE(p);
+    if (start_services(s, err) < 0)
+        return -1;
+    atomic_store(&s->state, RUNS);
+    return 0;
+}
+
+static void *run(void *arg)
+{
+    struct workload_boot *s = arg;
+    struct err err = { 0 };
+    if (start_workload(s, &err) < 0) {
+        atomic_store(&s->state, FAILED);
+        err_text(&err, s->why, sizeof(s->why));
+        s->w.why_not = s->why;
+        log_err(LOG_LEVEL_ERROR, "workload", &err);
+    }
+    atomic_store(&s->w.busy, false);
+    return NULL;
+}
+
+/* ---- beginning and end ---- */
+
+static bool has_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void drop(struct workload_boot **s)
+{
+    workload_boot_free(*s);
+}
+
+int workload_boot_new(const struct workload_boot_options *options, struct workload_boot **out,
+                       struct err *err)
+{
+    AUTO(drop) struct workload_boot *s = calloc(1, sizeof(*s));
+    if (!s || !(s->seen = services_seen_new()))
+        return err_set(err, ERR_IO, ENOMEM, "no memory for the workload");
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->wake, NULL);
+    s->o = *options;
+    workload_policy_defaults(&s->policy);
+    s->w = (struct workload){
+        .collector = options->collector,
+        .priv = options->priv,
+        .directory = options->options->workload,
+        .etc = "/etc",
+        .measurements = options->measurements,
+        .before = before_update,
+        .after = after_update,
+        .ctx = s,
+    };
+    if (*options->places->workload && realpath(options->places->workload, s->folder)
+        && path_set(s->current, sizeof(s->current), err, "%s/" CURRENT, s->folder) == 0)
+        s->w.private_dir = s->folder;
+    *out = MOVE(s);
+    return 0;
+}
+
+struct workload *workload_boot_workload(struct workload_boot *s)
+{
+    return has_folder(s->w.directory) ? &s->w : NULL;
+}
+
+static void wait_for_policy(struct workload_boot *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += POLICY_WAIT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&s->lock);
+    while (!s->known && pthread_cond_timedwait(&s->wake, &s->lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&s->lock);
+}
+
+int workload_boot_run(struct workload_boot *s, struct err *err)
+{
+    if (!has_folder(s->w.directory)) { /* attests, and runs nothing: what --config says counts */
+        s->o.policy_known(s->o.arg, s->o.before, bytes_of(NULL, 0));
+        return 0;
+    }
+    if (!s->w.private_dir)
+        return err_set(err, ERR_IO, 0, "there is no folder for a private copy of the workload");
+    atomic_store(&s->w.busy, true);
+    atomic_store(&s->state, STARTING);
+    if (pthread_create(&s->thread, NULL, run, s) != 0) {
+        atomic_store(&s->w.busy, false);
+        return err_set(err, ERR_IO, EAGAIN, "cannot start the workload's thread");
+    }
+    s->running = true;
+    wait_for_policy(s);
+    return 0;
+}
+
+void workload_boot_stop(struct workload_boot *s)
+{
+    if (!s)
+        return;
+    atomic_store(&s->cancel, true);
+    if (s->running)
+        pthread_join(s->thread, NULL);
+    s->running = false;
+    runner_watch_stop(s->watch);
+    s->watch = NULL;
+}
+
+void workload_boot_free(struct workload_boot *s)
+{
+    if (!s)
+        return;
+    workload_boot_stop(s);
+    prepared_free(s->w.now);
+    workload_policy_done(&s->policy);
+    services_seen_free(s->seen);
+    if (s->seen) {
+        pthread_cond_destroy(&s->wake);
+        pthread_mutex_destroy(&s->lock);
+    }
+    free(s);
+}
+
+void workload_boot_metrics(struct workload_boot *s, struct buf *out)
+{
+    static const char *const words[] = { [NOTHING] = "none", [STARTING] = "starting", [RUNS] = "running",
+                                         [FAILED] = "failed" };
+    int state = atomic_load(&s->state);
+    buf_str(out, "# HELP cvm_agent_workload Whether the workload runs: 1 for its state.\n"
+                 "# TYPE cvm_agent_workload gauge\n");
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        buf_printf(out, "cvm_agent_workload{state=\"%s\"} %d\n", words[i], (size_t)state == i);
+    services_seen_metrics(s->seen, out);
+}
