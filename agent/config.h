@@ -19,13 +19,14 @@ struct settings {
     char policy_directory[PATH_MAX]; /* Rego policies that appraisals may name; "": none */
     char gpu_jwks[PATH_MAX];         /* keys of NVIDIA's attestation service; "": none */
     enum log_level level;
+    enum { FIREWALL_UNLESS_EMULATED, FIREWALL_ON, FIREWALL_OFF } firewall;
     struct collateral_settings collateral;
 };
 
 /** Parses agent.json:
  * {"log_level":"info","limits":{"evidence_per_second":5,"evidence_burst":20,"connections":512,
  * "connections_per_address":64,"upload_mib":512,"head_seconds":10},"verify_directory":"/srv/evidence",
- * "collateral":{...}}, every member optional.
+ * "firewall":true,"collateral":{...}}, every member optional.
  */
 MUST_USE int settings_parse(struct bytes text, struct settings *out, struct err *err);
 

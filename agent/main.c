@@ -18,6 +18,7 @@
 #include "agent/service_sockets.h"
 #include "agent/tls.h"
 #include "agent/verify_route.h"
+#include "agent/workload_start.h"
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -42,7 +43,8 @@ enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_INPUT = 3, EXIT_ENVIRONMENT = 4 };
 struct agent {
     struct options options;
     struct settings settings;
-    struct workload_policy policy;
+    struct workload_policy policy; /* as it lay on the disk; the measured one is the workload's */
+    struct workload_policy closed; /* in effect until the measured one is known */
     struct places places;
     struct listeners listeners;
     struct service_sockets *services; /* NULL: the folder could not be made */
@@ -57,6 +59,7 @@ struct agent {
     struct auth *auth;
     struct journal *journal;
     struct measurements *measurements;
+    struct workload_boot *workload; /* NULL: out of memory */
     struct operate *operate;
     struct verifier *verifier;
     struct appraiser *appraiser;
@@ -127,8 +130,11 @@ static void start_priv(struct agent *a)
 {
     struct err err = { 0 };
     struct priv_message reply;
+    char folder[PATH_MAX], engine[PATH_MAX + 8] = "";
     pid_t pid;
     a->priv.fd = -1;
+    if (realpath(a->places.workload, folder))
+        snprintf(engine, sizeof(engine), "%s/engine", folder);
     int rc = a->options.emulate ? -1 : priv_connect(a->options.priv, &a->priv, &err);
     if (rc < 0 && geteuid() != 0 && !a->options.emulate) {
         log_event(LOG_LEVEL_INFO, "priv", "state", "none", "note",
@@ -137,7 +143,7 @@ static void start_priv(struct agent *a)
         return;
     }
     if (rc < 0)
-        rc = process_start_priv(NULL, &pid, &a->priv.fd, &err);
+        rc = process_start_priv(*engine ? engine : NULL, &pid, &a->priv.fd, &err);
     if (rc == 0)
         rc = priv_call(&a->priv, PRIV_PING, bytes_of(NULL, 0), PRIV_DEADLINE_MS, &reply, &err);
     if (rc < 0)
@@ -224,19 +230,16 @@ static int open_auth(struct agent *a, struct err *err)
     return auth_new(&options, &a->auth, err);
 }
 
-/* What the workload says about tokens. An owner.pub that is no key leaves the rules unknown: no token is
- * given then. */
-static void set_auth_rules(struct agent *a)
+/* What the measured workload says. An owner.pub that is no key leaves the rules unknown: no token is given
+ * then. */
+static void policy_known(void *arg, const struct workload_policy *policy, struct bytes owner_pub)
 {
-    AUTO(free_u8) uint8_t *owner = NULL;
-    char path[PATH_MAX];
+    const struct agent *a = arg;
     struct err err = { 0 };
-    size_t n = 0;
-    int rc = path_set(path, sizeof(path), &err, "%s/config/cvm_agent/owner.pub", a->options.workload);
-    if (rc == 0 && file_read(path, OWNER_FILE_MAX, &owner, &n, &err) < 0 && err.kind != ERR_NOT_FOUND)
-        rc = -1;
-    const struct auth_rules rules = { .required = a->policy.enable_auth, .owner_pub = bytes_of(owner, n) };
-    if (rc < 0 || auth_set_rules(a->auth, &rules, &err) < 0)
+    const struct auth_rules rules = { .required = policy->enable_auth, .owner_pub = owner_pub };
+    if (a->operate)
+        operate_set_policy(a->operate, policy);
+    if (a->auth && auth_set_rules(a->auth, &rules, &err) < 0)
         log_err(LOG_LEVEL_ERROR, "owner", &err);
 }
 
@@ -260,6 +263,31 @@ static void take_marks(void *arg, struct log_marks *out)
         out->journal = mark.end;
 }
 
+static uint16_t port_of(const char *endpoint)
+{
+    return (uint16_t)strtoul(strrchr(endpoint, ':') + 1, NULL, 10);
+}
+
+static void open_workload(struct agent *a)
+{
+    struct err err = { 0 };
+    bool firewall = a->settings.firewall == FIREWALL_ON
+                    || (a->settings.firewall == FIREWALL_UNLESS_EMULATED && !a->machine.lower.emulated);
+    const struct workload_boot_options options = { .options = &a->options,
+                                                   .places = &a->places,
+                                                   .collector = a->collector,
+                                                   .priv = &a->priv,
+                                                   .measurements = a->measurements,
+                                                   .sockets = a->services,
+                                                   .before = &a->policy,
+                                                   .firewall = firewall,
+                                                   .external_port = port_of(a->listeners.external_text),
+                                                   .policy_known = policy_known,
+                                                   .arg = a };
+    if (workload_boot_new(&options, &a->workload, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "workload", &err);
+}
+
 /* Where something fails the machine still attests; management answers 503. */
 static void open_management(struct agent *a)
 {
@@ -278,12 +306,14 @@ static void open_management(struct agent *a)
     if (measurements_open(a->collector, a->options.state, &a->measurements, &err) < 0)
         log_err(LOG_LEVEL_ERROR, "workload-log", &err);
     collector_set_log_marks(a->collector, take_marks, a);
+    open_workload(a);
     if (!a->auth)
         return;
-    set_auth_rules(a);
     const struct operate_options options = { .collector = a->collector,
                                              .auth = a->auth,
-                                             .policy = &a->policy,
+                                             .policy = &a->closed,
+                                             .workload =
+                                                 a->workload ? workload_boot_workload(a->workload) : NULL,
                                              .journal = a->journal,
                                              .state = a->options.state,
                                              .boot_id = collector_boot_id(a->collector),
@@ -308,8 +338,8 @@ static int open_server(struct agent *a, struct err *err)
     if (!locked)
         log_event(LOG_LEVEL_WARNING, "mlock", "note", "the TLS key may be paged out: raise RLIMIT_MEMLOCK",
                   NULL);
-    open_management(a);
     open_services(a);
+    open_management(a);
     const struct verifier_options verifier = {
         .directory = a->settings.verify_directory,
         .allow_given_roots = a->options.allow_emulated_roots || a->machine.lower.emulated,
@@ -335,6 +365,7 @@ static int open_server(struct agent *a, struct err *err)
         .operate = a->operate,
         .tls = &a->tls,
         .services = a->services,
+        .workload = a->workload,
         .emulated = a->machine.lower.emulated,
         .limits = a->settings.limits,
     };
@@ -343,15 +374,22 @@ static int open_server(struct agent *a, struct err *err)
     return rc;
 }
 
+/* Without it there are no containers and no sockets of services; the machine still attests. */
+static void make_places(struct agent *a)
+{
+    struct err err = { 0 };
+    if (places_make(&a->options, &a->places, &err) == 0)
+        return;
+    log_err(LOG_LEVEL_WARNING, "run-folder", &err);
+    a->places = (struct places){ 0 };
+}
+
 static int start(struct agent *a)
 {
     struct err err = { 0 };
     int status = open_sockets(a);
-    if (places_make(&a->options, &a->places, &err) < 0) {
-        log_err(LOG_LEVEL_WARNING, "run-folder", &err);
-        *a->places.run = '\0';
-    }
     if (status == EXIT_OK) {
+        make_places(a);
         start_priv(a);
         status = drop_privileges(a);
     }
@@ -362,6 +400,8 @@ static int start(struct agent *a)
         return fail(a->options.emulate ? emulation_exit(&err) : EXIT_ENVIRONMENT, "start", &err);
     if (open_server(a, &err) < 0)
         return fail(EXIT_ENVIRONMENT, "start", &err);
+    if (a->workload && workload_boot_run(a->workload, &err) < 0)
+        log_err(LOG_LEVEL_ERROR, "workload", &err);
     return EXIT_OK;
 }
 
@@ -404,6 +444,7 @@ static void stop(struct agent *a)
     if (a->server)
         server_drain(a->server, DRAIN_MS);
     operate_stop(a->operate);
+    workload_boot_stop(a->workload);
     journal_stop(a->journal);
     collector_free(a->collector);
     verifier_free(a->verifier);
@@ -411,6 +452,7 @@ static void stop(struct agent *a)
     server_free(a->server);
     service_sockets_free(a->services);
     operate_free(a->operate);
+    workload_boot_free(a->workload);
     journal_close(a->journal);
     measurements_close(a->measurements);
     auth_free(a->auth);
@@ -445,6 +487,7 @@ int main(int argc, char **argv)
                        .listeners = { .internal = -1, .external = -1, .socket = -1 },
                        .priv = PRIV_CLIENT_NONE };
     struct err err = { 0 };
+    workload_policy_defaults(&a.closed);
     process_harden();
     if (options_parse(argc, argv, &a.options, &err) < 0)
         return fail(EXIT_USAGE, "usage (see --help)", &err);

@@ -11,7 +11,6 @@
 
 struct maintenance {
     struct workload *workload;
-    const struct workload_policy *policy;
     pthread_mutex_t acting; /* one at a time */
     pthread_mutex_t lock;   /* what follows */
     pthread_cond_t wake;
@@ -35,7 +34,7 @@ static int signal_all(const struct maintenance *m, json_t *results, struct err *
         struct err why = { 0 };
         if (!all[i].running)
             continue;
-        if (priv_maintenance(w->priv, all[i].id, m->policy->maintenance_signal, &why) < 0)
+        if (priv_maintenance(w->priv, all[i].id, atomic_load(&w->policy)->maintenance_signal, &why) < 0)
             err_text(&why, text, sizeof(text));
         else
             snprintf(text, sizeof(text), "%s\n", all[i].name); /* as the engine's own tool prints it */
@@ -49,7 +48,8 @@ int maintenance_act(struct maintenance *m, bool enable, json_t *results, struct 
 {
     const struct workload *w = m->workload;
     pthread_mutex_lock(&m->acting);
-    int rc = firewall_apply(w->priv, m->policy, w->external_port, enable, err);
+    int rc =
+        w->firewall ? firewall_apply(w->priv, atomic_load(&w->policy), w->external_port, enable, err) : 0;
     if (rc == 0 && w->has_engine)
         rc = signal_all(m, results, err);
     pthread_mutex_unlock(&m->acting);
@@ -125,15 +125,13 @@ int maintenance_schedule(struct maintenance *m, const struct maintenance_order *
     return ok ? 0 : err_set(err, ERR_UNAVAILABLE, 0, "nothing can be scheduled: try again without a delay");
 }
 
-int maintenance_new(struct workload *w, const struct workload_policy *policy, struct maintenance **out,
-                    struct err *err)
+int maintenance_new(struct workload *w, struct maintenance **out, struct err *err)
 {
     pthread_condattr_t monotonic;
     struct maintenance *m = calloc(1, sizeof(*m));
     if (!m)
         return err_set(err, ERR_IO, ENOMEM, "no memory for maintenance mode");
     m->workload = w;
-    m->policy = policy;
     pthread_mutex_init(&m->acting, NULL);
     pthread_mutex_init(&m->lock, NULL);
     pthread_condattr_init(&monotonic);

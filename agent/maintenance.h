@@ -21,8 +21,7 @@ struct maintenance_order {
     void *arg;
 };
 
-MUST_USE int maintenance_new(struct workload *w, const struct workload_policy *policy,
-                             struct maintenance **out, struct err *err);
+MUST_USE int maintenance_new(struct workload *w, struct maintenance **out, struct err *err);
 
 /** Drops what waits and joins the thread. NULL is fine. */
 void maintenance_free(struct maintenance *m);

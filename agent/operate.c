@@ -20,7 +20,7 @@ struct operate {
     struct journal *journal;
     struct acts *acts;
     struct identity *identity;
-    const struct workload_policy *policy;
+    _Atomic(const struct workload_policy *) policy;
     struct workload *workload;
     struct maintenance *maintenance;
     struct log_streams *streams;
@@ -46,7 +46,7 @@ int operate_new(const struct operate_options *options, struct operate **out, str
     pthread_mutex_init(&o->lock, NULL);
     o->auth = options->auth;
     o->journal = options->journal;
-    o->policy = options->policy;
+    atomic_init(&o->policy, options->policy);
     o->workload = options->workload;
     memcpy(o->spki_sha256, options->tls_spki_sha256, sizeof(o->spki_sha256));
     const struct identity_options identity = { .collector = options->collector,
@@ -54,7 +54,7 @@ int operate_new(const struct operate_options *options, struct operate **out, str
                                                .state = options->state,
                                                .boot_id = options->boot_id };
     if (log_streams_new(&o->streams, err) < 0
-        || (o->workload && maintenance_new(o->workload, o->policy, &o->maintenance, err) < 0)
+        || (o->workload && maintenance_new(o->workload, &o->maintenance, err) < 0)
         || identity_new(&identity, &o->identity, err) < 0
         || acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
         || path_set(o->state, sizeof(o->state), err, "%s", options->state) < 0
@@ -102,7 +102,12 @@ void operate_free(struct operate *o)
 
 const struct workload_policy *operate_policy(const struct operate *o)
 {
-    return o->policy;
+    return atomic_load(&o->policy);
+}
+
+void operate_set_policy(struct operate *o, const struct workload_policy *policy)
+{
+    atomic_store(&o->policy, policy);
 }
 
 struct maintenance *operate_maintenance(const struct operate *o)

@@ -17,9 +17,9 @@ struct log_streams;
 struct operate_options {
     struct collector *collector; /* all kept by the caller as long as the operate */
     struct auth *auth;
-    const struct workload_policy *policy;
-    struct workload *workload; /* NULL: there is none */
-    struct journal *journal;   /* NULL: none could be opened */
+    const struct workload_policy *policy; /* until operate_set_policy() */
+    struct workload *workload;            /* NULL: there is none */
+    struct journal *journal;              /* NULL: none could be opened */
     const char *state, *boot_id;
     const uint8_t *tls_spki_sha256; /* 32 bytes; copied */
 };
@@ -32,6 +32,8 @@ void operate_stop(struct operate *o);
 /** NULL is fine. */
 void operate_free(struct operate *o);
 
+/** The measured policy, from any thread: what it says is in effect from now on. */
+void operate_set_policy(struct operate *o, const struct workload_policy *policy);
 const struct workload_policy *operate_policy(const struct operate *o);
 struct maintenance *operate_maintenance(const struct operate *o); /* NULL without workload */
 struct log_streams *operate_streams(const struct operate *o);

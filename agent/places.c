@@ -38,5 +38,5 @@ int places_make(const struct options *o, struct places *out, struct err *err)
         || path_set(out->sockets, sizeof(out->sockets), err, "%s/services", out->run) < 0
         || path_set(out->workload, sizeof(out->workload), err, "%s/workload", out->run) < 0)
         return -1;
-    return make(out->run, err);
+    return make(out->run, err) < 0 ? -1 : make(out->workload, err);
 }

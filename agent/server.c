@@ -4,6 +4,7 @@
 #include "agent/metrics.h"
 #include "agent/operate.h"
 #include "agent/service_sockets.h"
+#include "agent/workload_start.h"
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/log.h"
@@ -50,6 +51,7 @@ struct server {
     struct collateral_service *collateral;
     struct operate *operate;
     struct service_sockets *sockets;
+    struct workload_boot *workload;
     atomic_bool draining;
     bool emulated;
     enum cloud_type cloud;
@@ -203,6 +205,7 @@ int server_new(const struct server_options *options, struct server **out, struct
     s->collateral = options->collateral;
     s->operate = options->operate;
     s->sockets = options->services;
+    s->workload = options->workload;
     s->limits = options->limits;
     s->emulated = options->emulated;
     s->cloud = collector_cloud(options->collector);
@@ -438,5 +441,7 @@ void server_metrics_put(struct server *s, struct buf *out)
     metrics_put_collector(&collected, out);
     if (s->collateral)
         metrics_put_collateral(s->collateral, out);
+    if (s->workload)
+        workload_boot_metrics(s->workload, out);
     metrics_put_process(out);
 }

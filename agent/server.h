@@ -12,6 +12,7 @@
 struct verifier;
 struct service_sockets;
 struct appraiser;
+struct workload_boot;
 struct operate;
 struct collateral_service;
 
@@ -25,6 +26,7 @@ struct server_options {
     struct operate *operate;           /* NULL: none, no management; stopped before the collector is freed */
     struct collateral_service *collateral; /* for /metrics; NULL: none */
     struct service_sockets *services;      /* names of PORT_SERVICE; NULL: none */
+    struct workload_boot *workload;        /* for /metrics; NULL: none; freed after the server */
     bool emulated;
     struct limits limits;
 };

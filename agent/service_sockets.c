@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,7 +17,6 @@
 #define BACKLOG    64
 #define SOCKET     "agent.sock"
 #define EVENTS_MAX 16
-#define NAME_ROOM  64 /* bytes of a service's name, which compose limits, and the slash */
 
 struct entry {
     char *name; /* never freed before the end: requests point to it */
@@ -26,7 +26,7 @@ struct entry {
 struct service_sockets {
     pthread_mutex_t lock; /* entries */
     int epoll;
-    char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char dir[PATH_MAX];
     struct entry entries[SERVICE_SOCKETS_MAX];
     size_t n;
 };
@@ -35,7 +35,7 @@ struct service_sockets {
  * makes. */
 static void remove_one(const struct service_sockets *s, const char *name)
 {
-    char path[512];
+    char path[PATH_MAX];
     struct err ignored;
     if (path_set(path, sizeof(path), &ignored, "%s/%s/" SOCKET, s->dir, name) == 0)
         unlink(path);
@@ -68,9 +68,6 @@ int service_sockets_new(const char *dir, struct service_sockets **out, struct er
         return err_set(err, ERR_IO, ENOMEM, "no memory for service sockets");
     pthread_mutex_init(&s->lock, NULL);
     s->epoll = -1;
-    if (strlen(dir) + NAME_ROOM + sizeof(SOCKET) > sizeof(s->dir))
-        return err_set(err, ERR_TOO_LARGE, 0,
-                       "%.100s leaves no room for the names of sockets: use a shorter path", dir);
     if (path_set(s->dir, sizeof(s->dir), err, "%s", dir) < 0 || dir_make(dir, 0755, err) < 0)
         return err_while(err, "make the folder of service sockets");
     if (chmod(dir, 0755) < 0) /* containers look into it, whatever the umask says */
@@ -105,20 +102,22 @@ void service_sockets_free(struct service_sockets *s)
     free(s);
 }
 
-/* The folder of one service, and in it the socket: both as open as the container's users need. */
+/* The folder of one service, and in it the socket: both as open as the container's users need. The address
+ * goes through the folder's descriptor, for a socket's own has room for 107 bytes. */
 static int listen_one(const struct service_sockets *s, const char *name, int *out, struct err *err)
 {
-    char folder[sizeof(s->dir) + NAME_ROOM];
+    char folder[PATH_MAX];
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    if (path_set(folder, sizeof(folder), err, "%s/%s", s->dir, name) < 0
-        || path_set(addr.sun_path, sizeof(addr.sun_path), err, "%s/" SOCKET, folder) < 0)
+    if (path_set(folder, sizeof(folder), err, "%s/%s", s->dir, name) < 0)
         return -1;
     remove_one(s, name);
+    bool made = (mkdir(folder, 0755) == 0 || errno == EEXIST) && chmod(folder, 0755) == 0;
+    AUTO(close_fd) int at = made ? open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
     AUTO(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || (mkdir(folder, 0755) < 0 && errno != EEXIST) || chmod(folder, 0755) < 0
-        || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(addr.sun_path, 0666) < 0
-        || listen(fd, BACKLOG) < 0)
-        return err_set(err, ERR_IO, (uint32_t)errno, "cannot listen on %.108s: %s", addr.sun_path,
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" SOCKET, at);
+    if (at < 0 || fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0
+        || fchmodat(at, SOCKET, 0666, 0) < 0 || listen(fd, BACKLOG) < 0)
+        return err_set(err, ERR_IO, (uint32_t)errno, "cannot listen on %.160s/" SOCKET ": %s", folder,
                        strerror(errno));
     *out = fd;
     fd = -1;

@@ -13,7 +13,7 @@ struct server;
 #define SERVICE_SOCKETS_MAX 256 /* services that ever had one, while the agent runs */
 
 /** @param dir  made with its parent, 0755; sockets of an earlier agent are removed
- *  @return 0, or -1 with ERR_IO, ERR_TOO_LARGE (the path leaves no room for a socket's name) */
+ *  @return 0, or -1 with ERR_IO */
 MUST_USE int service_sockets_new(const char *dir, struct service_sockets **out, struct err *err);
 
 /** Closes and removes all sockets; their folders stay. NULL is fine. */

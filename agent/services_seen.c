@@ -71,9 +71,10 @@ static void log_change(const struct runner_status *status)
     const char *event = status->exited ? "exited" : status->restarted ? "restarted" : "health";
     bool bad = status->exited || status->restarted || status->state.health == ENGINE_UNHEALTHY;
     snprintf(code, sizeof(code), "%d", status->state.exit_code);
-    log_event(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "service", "service", status->service, "change", event,
-              "health", status->state.health == ENGINE_HEALTH_NONE ? NULL : health[status->state.health],
-              "exit_code", status->exited || status->restarted ? code : NULL, "reason",
+    log_event(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "service", "service", status->service, "change",
+              event, "health",
+              status->state.health == ENGINE_HEALTH_NONE ? NULL : health[status->state.health], "exit_code",
+              status->exited || status->restarted ? code : NULL, "reason",
               status->state.oom_killed ? "out of memory" : NULL, NULL);
 }
 
@@ -95,7 +96,8 @@ void services_seen_changed(void *arg, const struct runner_status *status)
 
 static void family(struct buf *out, const char *name, const char *type, const char *help)
 {
-    buf_printf(out, "# HELP cvm_agent_service_%s %s\n# TYPE cvm_agent_service_%s %s\n", name, help, name, type);
+    buf_printf(out, "# HELP cvm_agent_service_%s %s\n# TYPE cvm_agent_service_%s %s\n", name, help, name,
+               type);
 }
 
 void services_seen_metrics(struct services_seen *s, struct buf *out)

@@ -1,4 +1,5 @@
-/** agent/services_seen.h: what the watch saw of the services last: for /metrics and the log. From any thread. */
+/** agent/services_seen.h: what the watch saw of the services last: for /metrics and the log. From any thread.
+ */
 #ifndef CVM_AGENT_SERVICES_SEEN_H
 #define CVM_AGENT_SERVICES_SEEN_H
 

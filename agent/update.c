@@ -346,7 +346,7 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
         return rc < 0 ? rc : answer_dry(&s, answer, err);
     }
     if (w->before)
-        w->before(w->ctx);
+        w->before(w->ctx, s.next);
     rc = carry_out(&s, err);
     if (w->after)
         w->after(w->ctx, w);

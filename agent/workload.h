@@ -47,9 +47,13 @@ struct workload {
     uint16_t external_port;            /* of the agent's HTTPS server */
     struct runner runner;              /* tree and listing are those of now */
     struct measurements *measurements; /* NULL: the workload log could not be opened */
+    bool firewall;                     /* whether rules are set at all */
+    _Atomic(const struct workload_policy *)
+        policy; /* the measured one; everything closed until it is known */
 
-    /* around a change of what runs, for those who watch it; NULL: nobody */
-    void (*before)(void *ctx);
+    /* around a change of what runs, for those who watch it; NULL: nobody. before: next will run, its sockets
+     * are needed; after: w->now runs */
+    void (*before)(void *ctx, const struct prepared *next);
     void (*after)(void *ctx, struct workload *w);
     void *ctx;
     const char *why_not; /* why nothing runs, for people; NULL: it does, or there is no workload */

@@ -1,6 +1,8 @@
 #include "agent/workload_start.h"
 
+#include "agent/firewall.h"
 #include "agent/services_seen.h"
+#include "agent/update.h"
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -24,13 +26,13 @@ struct workload_boot {
     struct workload_boot_options o;
     struct workload w;
     struct workload_policy policy; /* of the copy; valid once known */
+    struct workload_policy closed; /* until then */
     struct owner owner;
     struct services_seen *seen;
     struct runner_watch *watch;
     char folder[PATH_MAX]; /* absolute: of the private copies */
     char current[PATH_MAX];
     char why[ERR_TEXT_MAX];
-    atomic_bool cancel;
     atomic_int state;
     pthread_mutex_t lock; /* known */
     pthread_cond_t wake;
@@ -68,7 +70,10 @@ static int take_copy(struct workload_boot *s, struct workload_tree **out, struct
     struct err ignored;
     if (path_set(marker, sizeof(marker), err, "%s/" MARKER, s->folder) < 0)
         return -1;
-    if (file_read_line(marker, of, sizeof(of), &ignored) == 0 && !strcmp(of, boot_id))
+    bool whole = file_read_line(marker, of, sizeof(of), &ignored) == 0 && !strcmp(of, boot_id);
+    if (update_recover(&s->w, s->o.options->state, boot_id, err) < 0)
+        return -1;
+    if (whole)
         return workload_tree_read(s->current, NULL, out, err);
     if (remove_copies(s, err) < 0 || workload_tree_take(s->w.directory, s->current, NULL, out, err) < 0)
         return -1;
@@ -77,7 +82,8 @@ static int take_copy(struct workload_boot *s, struct workload_tree **out, struct
 
 /* ---- the policy ---- */
 
-static int load(const struct workload_tree *tree, const char *path, size_t max, struct buf *out, struct err *err)
+static int load(const struct workload_tree *tree, const char *path, size_t max, struct buf *out,
+                struct err *err)
 {
     struct err why = { 0 };
     *out = buf_new(max);
@@ -98,15 +104,18 @@ static int check_policy(const struct workload_boot *s, const struct workload_pol
     const struct workload_policy *before = s->o.before;
     const char *machine = s->o.options->emulate;
     if (s->o.options->config && !same_json(p->root, before->root))
-        return err_set(err, ERR_DENIED, 0,
-                       "--config names another policy than the workload's own, which is measured: leave it out");
+        return err_set(
+            err, ERR_DENIED, 0,
+            "--config names another policy than the workload's own, which is measured: leave it out");
     if ((p->emulate && (!machine || strcmp(machine, p->emulate) != 0)) || (before->emulate && !p->emulate))
-        return err_set(err, ERR_DENIED, 0, "emulation_mode has changed since the agent started: start it again");
+        return err_set(err, ERR_DENIED, 0,
+                       "emulation_mode has changed since the agent started: start it again");
     return 0;
 }
 
 static void tell_policy(struct workload_boot *s, struct bytes owner_pub)
 {
+    atomic_store(&s->w.policy, &s->policy);
     s->o.policy_known(s->o.arg, &s->policy, owner_pub);
     pthread_mutex_lock(&s->lock);
     s->known = true;
@@ -134,17 +143,12 @@ static int read_policy(struct workload_boot *s, const struct workload_tree *tree
 
 static int set_firewall(struct workload_boot *s, struct err *err)
 {
-    struct priv_port ports[POLICY_PORTS_MAX + 1];
-    size_t n = 0;
-    if (!s->o.firewall)
+    if (!s->w.firewall)
         return 0;
-    ports[n++] = (struct priv_port){ .first = s->o.external_port, .last = s->o.external_port };
-    for (size_t i = 0; i < s->policy.port_count; i++) {
-        const struct policy_port *p = &s->policy.ports[i];
-        if (p->direction != POLICY_OUT)
-            ports[n++] = (struct priv_port){ p->protocol == POLICY_UDP, p->first, p->last };
-    }
-    return priv_firewall(s->o.priv, ports, n, err) < 0 ? err_while(err, "firewall") : 0;
+    if (firewall_apply(s->o.priv, &s->policy, s->w.external_port, false, err) < 0)
+        return err_while(err, "firewall");
+    log_event(LOG_LEVEL_INFO, "firewall", "state", "set", NULL);
+    return 0;
 }
 
 static bool wants_socket(void *ctx, const struct compose_service *service)
@@ -160,7 +164,7 @@ static int start_engine(struct workload_boot *s, const struct prepared *p, struc
         || priv_engine_start(s->o.priv, kind, buf_bytes(&p->signatures.json), err) < 0)
         return err_while(err, "container engine");
     s->w.runner = (struct runner){
-        .engine = { .dial = { priv_engine_connect, s->o.priv }, .cancel = &s->cancel },
+        .engine = { .dial = { priv_engine_connect, s->o.priv }, .cancel = &s->w.cancel },
         .project = WORKLOAD_PROJECT,
         .tree = s->current,
         .listing = p->tree,
@@ -333,7 +337,7 @@ static void drop(struct workload_boot **s)
 }
 
 int workload_boot_new(const struct workload_boot_options *options, struct workload_boot **out,
-                       struct err *err)
+                      struct err *err)
 {
     AUTO(drop) struct workload_boot *s = calloc(1, sizeof(*s));
     if (!s || !(s->seen = services_seen_new()))
@@ -342,16 +346,20 @@ int workload_boot_new(const struct workload_boot_options *options, struct worklo
     pthread_cond_init(&s->wake, NULL);
     s->o = *options;
     workload_policy_defaults(&s->policy);
+    workload_policy_defaults(&s->closed);
     s->w = (struct workload){
         .collector = options->collector,
         .priv = options->priv,
         .directory = options->options->workload,
         .etc = "/etc",
         .measurements = options->measurements,
+        .firewall = options->firewall,
+        .external_port = options->external_port,
         .before = before_update,
         .after = after_update,
         .ctx = s,
     };
+    atomic_init(&s->w.policy, &s->closed);
     if (*options->places->workload && realpath(options->places->workload, s->folder)
         && path_set(s->current, sizeof(s->current), err, "%s/" CURRENT, s->folder) == 0)
         s->w.private_dir = s->folder;
@@ -400,7 +408,7 @@ void workload_boot_stop(struct workload_boot *s)
 {
     if (!s)
         return;
-    atomic_store(&s->cancel, true);
+    atomic_store(&s->w.cancel, true);
     if (s->running)
         pthread_join(s->thread, NULL);
     s->running = false;
@@ -425,8 +433,9 @@ void workload_boot_free(struct workload_boot *s)
 
 void workload_boot_metrics(struct workload_boot *s, struct buf *out)
 {
-    static const char *const words[] = { [NOTHING] = "none", [STARTING] = "starting", [RUNS] = "running",
-                                         [FAILED] = "failed" };
+    static const char *const words[] = {
+        [NOTHING] = "none", [STARTING] = "starting", [RUNS] = "running", [FAILED] = "failed"
+    };
     int state = atomic_load(&s->state);
     buf_str(out, "# HELP cvm_agent_workload Whether the workload runs: 1 for its state.\n"
                  "# TYPE cvm_agent_workload gauge\n");

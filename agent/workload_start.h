@@ -1,8 +1,10 @@
-/** agent/workload_start.h: from a folder on the data partition to running containers (contract, section 6): read once
- * and copied, judged, the engine started under the signature policy, images fetched, measured, started in the order of
- * their dependencies, watched. All of it on a thread of its own: the machine attests meanwhile, and whatever fails.
+/** agent/workload_start.h: from a folder on the data partition to running containers (contract, section 6):
+ * read once and copied, judged, the engine started under the signature policy, images fetched, measured,
+ * started in the order of their dependencies, watched. All of it on a thread of its own: the machine attests
+ * meanwhile, and whatever fails.
  *
- * Within one boot the copy stays, and a restart of the agent uses it: what the disk holds by then does not count. */
+ * Within one boot the copy stays, and a restart of the agent uses it: what the disk holds by then does not
+ * count. */
 #ifndef CVM_AGENT_WORKLOAD_START_H
 #define CVM_AGENT_WORKLOAD_START_H
 
@@ -26,8 +28,8 @@ struct workload_boot_options { /* all kept by the caller as long as the workload
     bool firewall;                        /* whether rules are set */
     uint16_t external_port;
 
-    /** Called once, on the thread, when it is known what the measured policy says; the policy stays valid as long as
-     * the workload_start.
+    /** Called once, on the thread, when it is known what the measured policy says; the policy stays valid as
+     * long as the workload_start.
      *  @param owner_pub  config/cvm_agent/owner.pub, empty: none */
     void (*policy_known)(void *arg, const struct workload_policy *policy, struct bytes owner_pub);
     void *arg;
@@ -35,7 +37,7 @@ struct workload_boot_options { /* all kept by the caller as long as the workload
 
 /** @return 0 with *out, or -1 with ERR_IO. Nothing runs yet */
 MUST_USE int workload_boot_new(const struct workload_boot_options *options, struct workload_boot **out,
-                                struct err *err);
+                               struct err *err);
 
 /** The workload that updates and management routes work on; NULL if there is no folder for one. */
 struct workload *workload_boot_workload(struct workload_boot *s);

@@ -18,8 +18,7 @@ class Agent:
         self.dir = self.folder.name
         self.socket = os.path.join(self.dir, "agent.sock")
         self.log_path = os.path.join(self.dir, "log")
-        if settings is not None:
-            self.write_settings(settings)
+        self.write_settings(settings or {})
         command = [binary, "--state", os.path.join(self.dir, "state"), "--workload", os.path.join(self.dir, "none"),
                    "--etc", self.dir, "--internal", "127.0.0.1:0", "--external", "127.0.0.1:0",
                    "--socket", self.socket, "--priv", os.path.join(self.dir, "priv.sock"), *args]
@@ -35,7 +34,7 @@ class Agent:
 
     def write_settings(self, settings):
         with open(os.path.join(self.dir, "agent.json"), "w") as f:
-            json.dump(settings, f)
+            json.dump({"firewall": False, **settings}, f)  # this machine's own rules stay as they are
 
     def events(self):
         with open(self.log_path) as f:

@@ -1,0 +1,311 @@
+"""A workload from its folder to running containers: real podman, an emulated machine, the real verifier.
+usage: test_workload.py BIN_DIR [TESTS]"""
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import private_machine  # noqa: E402
+
+private_machine.enter("nft", "podman", "iptables", "runc")
+
+import images  # noqa: E402
+from agent_under_test import Agent, UnixConnection  # noqa: E402
+
+BIN = sys.argv.pop(1)
+CLI, AGENT = os.path.join(BIN, "cvm-cli"), os.path.join(BIN, "cvm-agent")
+ZERO = "00" * 32
+
+COMPOSE = """\
+services:
+  web:
+    image: localhost/web:1
+    depends_on: {db: {condition: service_healthy}}
+    x-cvm-agent: {socket: true}
+    environment: {GREETING: "${GREETING:-hello}"}
+    volumes: ["./config/page:/srv/page:ro", "state:/var/state"]
+    command: ["/bin/busybox", "sh", "-c", "echo $$GREETING; exec /bin/busybox sleep 1000"]
+  db:
+    image: localhost/db:1
+    healthcheck: {test: ["CMD", "/bin/busybox", "true"], interval: 1s}
+volumes:
+  state:
+"""
+
+
+class Workload:
+    """A folder on the data partition."""
+
+    def __init__(self, compose=COMPOSE, policy=None, config=None):
+        self.folder = tempfile.mkdtemp(dir="/run")
+        self.path = os.path.join(self.folder, "workload")
+        os.makedirs(os.path.join(self.path, "config/cvm_agent"))
+        self.write("docker-compose.yml", compose)
+        self.write("config/page", "one\n")
+        if policy is not None:
+            self.write("config/cvm_agent/cvm_agent_policy.json", json.dumps(policy))
+        for path, text in (config or {}).items():
+            self.write(path, text)
+        self.image("web")
+        self.image("db")
+
+    def image(self, name, marker="1"):
+        return images.write_archive(os.path.join(self.path, name + ".tar"), f"localhost/{name}:1",
+                                    ["/bin/busybox", "sleep", "1000"], files={"etc/marker": (name + marker).encode()})
+
+    def write(self, path, text):
+        path = os.path.join(self.path, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
+
+    def measure(self):
+        done = subprocess.run([CLI, "measure", "--json", self.path], capture_output=True, text=True, timeout=60, check=True)
+        return json.loads(done.stdout)
+
+    def drop(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Machine:
+    """An agent with a workload, on an emulated shape; podman stops with the test."""
+
+    def __init__(self, workload, shape="gcp-snp", options=(), state=None):
+        self.workload, self.shape, self.options = workload, shape, list(options)
+        self.state = state or tempfile.mkdtemp(dir="/run")
+        self.agent = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def start(self):
+        self.agent = Agent(AGENT, self.state, ["--emulate", self.shape, "--workload", self.workload.path, *self.options])
+        self.agent.__enter__()
+
+    def events(self, name):
+        out = []
+        for line in list(self.agent.lines):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if event.get("event") == name:
+                out.append(event)
+        return out
+
+    def wait(self, state="running", seconds=60):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for event in self.events("workload"):
+                if event.get("state") == state:
+                    return event
+                if "error" in event:
+                    if state == "failed":
+                        return event
+                    raise AssertionError(event["error"])
+            time.sleep(0.05)
+        raise AssertionError("\n".join(self.agent.lines[-20:]))
+
+    def pcrs(self, document=None):
+        document = document or self.agent.get("/collaterals/pcrs")
+        return {int(k): base64.b64decode(v).hex() for k, v in document["tpm"]["pcrs"]["pcrs"].items()}
+
+    def podman(self, *args):
+        """Through the engine's own socket, as nobody but root can."""
+        sock = os.path.join(self.state, "run" if not os.path.isdir(os.path.join(self.state, "workload")) else ".",
+                            "workload/engine/engine.sock")
+        connection = UnixConnection(os.path.realpath(sock))
+        connection.request(*args)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, json.loads(body) if body else None
+
+    def containers(self):
+        status, found = self.podman("GET", "/v4.0.0/libpod/containers/json?all=true")
+        assert status == 200, found
+        return {c["Labels"]["org.cvm-agent.service"]: c for c in found if "org.cvm-agent.service" in (c["Labels"] or {})}
+
+    def pid(self, service):
+        status, found = self.podman("GET", f"/v4.0.0/libpod/containers/{self.containers()[service]['Id']}/json")
+        assert status == 200, found
+        return found["State"]["Pid"]
+
+    def inside(self, service, *command):
+        return subprocess.run(["nsenter", "-t", str(self.pid(service)), "-m", "--", *command], capture_output=True,
+                              text=True, timeout=20)
+
+    def cli(self, *args):
+        return subprocess.run([CLI, *args], capture_output=True, text=True, timeout=60)
+
+    def verify(self, document, *args):
+        path = os.path.join(self.state, "document.json")
+        with open(path, "w") as f:
+            json.dump(document, f)
+        roots = os.path.join(self.state, "emulator/roots.pem")
+        return self.cli("verify", path, "--trust-emulator", roots, *args)
+
+    def kill_containers(self):
+        for container in self.containers().values():
+            self.podman("DELETE", f"/v4.0.0/libpod/containers/{container['Id']}?force=true&timeout=0")
+
+    def __exit__(self, *_):
+        try:
+            self.kill_containers()
+        except (OSError, AssertionError, ValueError):
+            pass
+        self.agent.stop()
+
+
+class Start(unittest.TestCase):
+    def machine(self, *args, workload=None, **more):
+        workload = workload or Workload(*args, **more)
+        self.addCleanup(workload.drop)
+        machine = Machine(workload)
+        self.addCleanup(machine.__exit__)
+        machine.start()
+        return machine
+
+    def test_measured_as_predicted(self):
+        m = self.machine(policy={"workload_config": {"services": {"allow_update": ["web"]}}})
+        m.wait()
+        self.assertEqual([e["state"] for e in m.events("workload") if "state" in e], ["measured", "running"])
+        plan = m.workload.measure()
+        document = m.agent.get("/collaterals/abc")
+        pcrs = m.pcrs(document)
+        for pcr in "23", "15", "16":
+            self.assertEqual(pcrs[int(pcr)], plan["banks"]["sha256"][pcr])
+        self.assertEqual([(e["type"], e["name"]) for e in document["workload_log"]],
+                         [("image", "db"), ("image", "web"), ("compose", "docker-compose.yml"),
+                          ("config", "config/cvm_agent/cvm_agent_policy.json"), ("config", "config/page"), ("ready", "")])
+        done = m.verify(document, "--nonce", "abc")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertRegex(done.stdout, "ok +workload.log_replay")
+
+    def test_services_run_as_written(self):
+        m = self.machine(config={".env": "GREETING=good day\n"})
+        m.wait()
+        found = m.containers()
+        self.assertEqual({k: v["State"] for k, v in found.items()}, {"web": "running", "db": "running"})
+        self.assertLess(found["db"]["StartedAt"], found["web"]["StartedAt"] + 1)
+        self.assertEqual(m.inside("web", "/bin/busybox", "cat", "/srv/page").stdout, "one\n")
+        self.assertNotEqual(m.inside("web", "/bin/busybox", "sh", "-c", "echo x > /srv/page").returncode, 0)
+        self.assertEqual(m.inside("web", "/bin/busybox", "sh", "-c", "ls /dev | grep -c -e tpm -e sev -e tdx").stdout.strip(), "0")
+        with open(f"/proc/{m.pid('web')}/uid_map") as f:
+            self.assertEqual(f.read().split(), ["0", str(private_machine.OWNER_BASE), "65536"])
+        metrics = m.agent.request("internal", "GET", "/metrics")[2].decode()
+        self.assertIn('cvm_agent_workload{state="running"} 1', metrics)
+        self.assertIn('cvm_agent_service_running{service="web"} 1', metrics)
+
+    def test_a_service_has_evidence_of_its_own(self):
+        m = self.machine()
+        m.wait()
+        ask = "printf 'GET /collaterals/mine HTTP/1.0\\r\\n\\r\\n' | /bin/busybox nc local:/run/cvm-agent/agent.sock"
+        self.assertEqual(m.inside("db", "/bin/busybox", "test", "-e", "/run/cvm-agent").returncode, 1)
+        self.assertEqual(m.inside("web", "/bin/busybox", "test", "-S", "/run/cvm-agent/agent.sock").returncode, 0)
+        self.assertNotEqual(m.inside("web", "/bin/busybox", "rm", "/run/cvm-agent/agent.sock").returncode, 0)
+        del ask  # busybox has no client for such sockets: the host's end of the same folder is asked
+        connection = UnixConnection(os.path.join(m.state, "services/web/agent.sock"))
+        connection.request("GET", "/collaterals/mine")
+        document = json.loads(connection.getresponse().read())
+        self.assertEqual(document["service"], "web")
+        self.assertEqual(base64.b64decode(document["magic"]), b"Workload/collaterals")
+        done = m.verify(document, "--nonce", "mine")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        document["service"] = "db"
+        self.assertEqual(m.verify(document, "--nonce", "mine").returncode, 1)
+        del document["service"]
+        self.assertEqual(m.verify(document, "--nonce", "mine").returncode, 1)
+
+    def test_a_restart_measures_nothing_and_keeps_containers(self):
+        m = self.machine()
+        m.wait()
+        before, ids = m.agent.get("/collaterals/x"), {k: v["Id"] for k, v in m.containers().items()}
+        m.agent.stop()
+        # behind its back: neither the restart nor anything else looks at the disk again
+        m.workload.write("config/page", "two\n")
+        m.workload.write("docker-compose.yml", "services: {evil: {image: localhost/web:1, privileged: true}}\n")
+        m.start()
+        event = m.wait()
+        self.assertEqual(event["kept"], "2")
+        self.assertIn("measured in this boot already", [e.get("state") for e in m.events("workload")])
+        after = m.agent.get("/collaterals/x")
+        self.assertEqual(m.pcrs(before)[23], m.pcrs(after)[23])
+        self.assertEqual(m.pcrs(before)[15], m.pcrs(after)[15])
+        self.assertEqual(before["workload_log"], after["workload_log"])
+        self.assertEqual({k: v["Id"] for k, v in m.containers().items()}, ids)
+        self.assertEqual(m.inside("web", "/bin/busybox", "cat", "/srv/page").stdout, "one\n")
+        # the socket that the container has mounted is the new agent's
+        self.assertEqual(m.inside("web", "/bin/busybox", "test", "-S", "/run/cvm-agent/agent.sock").returncode, 0)
+        self.assertEqual(m.verify(after).returncode, 0)
+
+    def test_a_crash_is_seen(self):
+        m = self.machine()
+        m.wait()
+        os.kill(m.pid("db"), 9)
+        until = time.monotonic() + 20
+        while not m.events("service") and time.monotonic() < until:
+            time.sleep(0.1)
+        event = m.events("service")[0]
+        self.assertEqual((event["service"], event["change"], event["exit_code"]), ("db", "exited", "137"))
+        metrics = m.agent.request("internal", "GET", "/metrics")[2].decode()
+        self.assertIn('cvm_agent_service_exits_total{service="db"} 1', metrics)
+        self.assertIn('cvm_agent_service_running{service="db"} 0', metrics)
+
+
+class Refused(unittest.TestCase):
+    """The machine attests, nothing is measured, nothing runs, and the log says why."""
+
+    def refuse(self, pattern, *args, **more):
+        workload = more.pop("workload", None) or Workload(*args, **more)
+        self.addCleanup(workload.drop)
+        with Machine(workload) as m:
+            self.assertRegex(m.wait("failed")["error"], pattern)
+            document = m.agent.get("/collaterals/abc")
+            self.assertEqual((m.pcrs(document)[23], m.pcrs(document)[15]), (ZERO, ZERO))
+            self.assertEqual(document["workload_log"], [])
+            self.assertIn('cvm_agent_workload{state="failed"} 1', m.agent.request("internal", "GET", "/metrics")[2].decode())
+
+    def test_settings_that_hand_out_the_machine(self):
+        self.refuse(r"docker-compose.yml, line 3, column 17: services.a: privileged: refused: gives the container the host",
+                    "services:\n  a: {image: localhost/web:1,\n    privileged: true}\n")
+
+    def test_malformed(self):
+        self.refuse(r"line 1, column 16: services.a.build", "services: {a: {build: .}}\n")
+
+    def test_policy(self):
+        self.refuse(r"cvm_agent_policy.json: cvm_config.foo: no such setting", policy=None,
+                    config={"config/cvm_agent/cvm_agent_policy.json": '{"cvm_config": {}}'},
+                    workload=self.broken_policy())
+
+    def broken_policy(self):
+        workload = Workload()
+        workload.write("config/cvm_agent/cvm_agent_policy.json", '{"cvm_config": {"foo": 1}}')
+        return workload
+
+    def test_unknown_owner(self):
+        self.refuse(r'container_owner: "nobody-here" has no range of ids .* add the line',
+                    policy={"cvm_config": {"container_api": {"container_owner": "nobody-here"}}})
+
+    def test_a_link_out(self):
+        workload = Workload()
+        os.symlink("/etc/passwd", os.path.join(workload.path, "config/link"))
+        self.refuse("config/link", workload=workload)
+
+    def test_an_image_that_is_not_there(self):
+        self.refuse("services?.*a|a: ", "services: {a: {image: localhost:1/none:1}}\n")
+
+    def test_unsigned(self):
+        self.refuse("docker-archive", policy={"workload_config": {"image_signature_verification": {"enable": True}}})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
