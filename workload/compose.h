@@ -14,7 +14,7 @@
 #define COMPOSE_ENV_FILE     ".env"
 #define COMPOSE_ENV_MAX      (1u << 20)
 #define COMPOSE_SERVICES_MAX 256
-#define COMPOSE_NAME_ROOM 64 /* of a service, network, volume: 63 bytes and a terminator */
+#define COMPOSE_NAME_ROOM    64        /* of a service, network, volume: 63 bytes and a terminator */
 #define COMPOSE_UNSET        INT64_MIN /* of numbers that may be left out */
 
 /** Where something stands in docker-compose.yml, both from 1. */
