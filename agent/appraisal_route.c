@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <openssl/rsa.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Contract, section 2: PS384, with an RSA key of this size. */
 #define KEY_BITS 3072
@@ -24,7 +25,7 @@
 struct appraiser {
     struct verifier *verifier;
     struct policy_store *store;
-    bool external;
+    atomic_bool external;
     struct jwks gpu_keys;
     char instance[37];
     pthread_mutex_t lock; /* over key and keys */
@@ -120,7 +121,7 @@ int appraiser_new(const struct appraiser_options *options, struct appraiser **ou
         return no_memory(err);
     pthread_mutex_init(&a->lock, NULL);
     a->verifier = options->verifier;
-    a->external = options->external;
+    atomic_init(&a->external, false);
     if (uuid_new(a->instance, err) < 0 || read_gpu_keys(options->gpu_jwks, &a->gpu_keys, err) < 0
         || policy_store_new(options->state, options->policy_directory, &a->store, err) < 0) {
         appraiser_free(a);
@@ -129,6 +130,11 @@ int appraiser_new(const struct appraiser_options *options, struct appraiser **ou
     a->making = pthread_create(&a->maker, NULL, make_key, a) == 0; /* else the first request makes it */
     *out = a;
     return 0;
+}
+
+void appraiser_open_outside(struct appraiser *a, bool open)
+{
+    atomic_store(&a->external, open);
 }
 
 void appraiser_free(struct appraiser *a)
@@ -350,7 +356,7 @@ static int begin_appraisal(struct request *r, enum ita_route route, struct err *
     struct appraiser *a;
     if (appraiser_of(r, &a, err) < 0)
         return -1;
-    if (r->port == PORT_EXTERNAL && !a->external)
+    if (r->port == PORT_EXTERNAL && !atomic_load(&a->external))
         return err_set(err, ERR_DENIED, 0,
                        "the security policy does not open appraisal outside "
                        "(appraisal_api.external)");

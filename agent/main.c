@@ -84,13 +84,20 @@ static int emulation_exit(const struct err *err)
     return err->kind == ERR_NOT_FOUND ? EXIT_USAGE : exit_status(err);
 }
 
-/* The policy: the file that was named must be there, the workload's own may be absent. */
+/* The policy: the file that was named must be there, the workload's own may be absent. Of a workload that
+ * this boot has copied already it is the copy's: the disk does not count any more. */
 static int load_policy(struct agent *a, struct err *err)
 {
     char path[PATH_MAX];
+    struct places places;
     if (a->options.config)
         return workload_policy_load(a->options.config, &a->policy, err);
-    if (path_set(path, sizeof(path), err, "%s/" POLICY_PATH, a->options.workload) < 0)
+    bool copied = places_name(&a->options, &places, err) == 0
+                  && path_set(path, sizeof(path), err, "%s/" WORKLOAD_MARKER, places.workload) == 0
+                  && access(path, F_OK) == 0;
+    if (copied
+            ? path_set(path, sizeof(path), err, "%s/" WORKLOAD_CURRENT "/" POLICY_PATH, places.workload) < 0
+            : path_set(path, sizeof(path), err, "%s/" POLICY_PATH, a->options.workload) < 0)
         return -1;
     if (access(path, F_OK) < 0) {
         workload_policy_defaults(&a->policy);
@@ -239,6 +246,8 @@ static void policy_known(void *arg, const struct workload_policy *policy, struct
     const struct auth_rules rules = { .required = policy->enable_auth, .owner_pub = owner_pub };
     if (a->operate)
         operate_set_policy(a->operate, policy);
+    if (a->appraiser)
+        appraiser_open_outside(a->appraiser, policy->appraisal_external);
     if (a->auth && auth_set_rules(a->auth, &rules, &err) < 0)
         log_err(LOG_LEVEL_ERROR, "owner", &err);
 }
@@ -351,8 +360,7 @@ static int open_server(struct agent *a, struct err *err)
     const struct appraiser_options appraiser = { .verifier = a->verifier,
                                                  .state = a->options.state,
                                                  .policy_directory = a->settings.policy_directory,
-                                                 .gpu_jwks = a->settings.gpu_jwks,
-                                                 .external = a->policy.appraisal_external };
+                                                 .gpu_jwks = a->settings.gpu_jwks };
     if (appraiser_new(&appraiser, &a->appraiser, err) < 0)
         return -1;
     const struct server_options options = {

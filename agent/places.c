@@ -32,11 +32,18 @@ static int make(const char *run, struct err *err)
     return 0;
 }
 
+int places_name(const struct options *o, struct places *out, struct err *err)
+{
+    return choose(o, out->run, sizeof(out->run), err) < 0
+                   || path_set(out->sockets, sizeof(out->sockets), err, "%s/services", out->run) < 0
+                   || path_set(out->workload, sizeof(out->workload), err, "%s/workload", out->run) < 0
+               ? -1
+               : 0;
+}
+
 int places_make(const struct options *o, struct places *out, struct err *err)
 {
-    if (choose(o, out->run, sizeof(out->run), err) < 0
-        || path_set(out->sockets, sizeof(out->sockets), err, "%s/services", out->run) < 0
-        || path_set(out->workload, sizeof(out->workload), err, "%s/workload", out->run) < 0)
+    if (places_name(o, out, err) < 0 || make(out->run, err) < 0)
         return -1;
-    return make(out->run, err) < 0 ? -1 : make(out->workload, err);
+    return make(out->workload, err);
 }

@@ -14,6 +14,9 @@ struct places {
     char workload[PATH_MAX]; /* RUN/workload: private copies */
 };
 
+/** Where they are; makes nothing. @return 0, or -1 with ERR_TOO_LARGE */
+MUST_USE int places_name(const struct options *o, struct places *out, struct err *err);
+
 /** Makes RUN and RUN/workload, which will belong to the agent's user; before root is given up.
  *  @return 0, or -1 with ERR_IO, ERR_TOO_LARGE */
 MUST_USE int places_make(const struct options *o, struct places *out, struct err *err);

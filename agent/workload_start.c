@@ -14,9 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define CURRENT        "current"
 #define ENGINE         "engine" /* cvm-agent-priv's, beside the copies */
-#define MARKER         "boot"   /* which boot the copy is of; written when it is whole */
 #define POLICY_WAIT_MS 100
 #define BOOT_ID_MAX    64
 
@@ -68,7 +66,7 @@ static int take_copy(struct workload_boot *s, struct workload_tree **out, struct
     char marker[PATH_MAX], of[BOOT_ID_MAX] = "";
     const char *boot_id = collector_boot_id(s->o.collector);
     struct err ignored;
-    if (path_set(marker, sizeof(marker), err, "%s/" MARKER, s->folder) < 0)
+    if (path_set(marker, sizeof(marker), err, "%s/" WORKLOAD_MARKER, s->folder) < 0)
         return -1;
     bool whole = file_read_line(marker, of, sizeof(of), &ignored) == 0 && !strcmp(of, boot_id);
     if (update_recover(&s->w, s->o.options->state, boot_id, err) < 0)
@@ -361,7 +359,7 @@ int workload_boot_new(const struct workload_boot_options *options, struct worklo
     };
     atomic_init(&s->w.policy, &s->closed);
     if (*options->places->workload && realpath(options->places->workload, s->folder)
-        && path_set(s->current, sizeof(s->current), err, "%s/" CURRENT, s->folder) == 0)
+        && path_set(s->current, sizeof(s->current), err, "%s/" WORKLOAD_CURRENT, s->folder) == 0)
         s->w.private_dir = s->folder;
     *out = MOVE(s);
     return 0;

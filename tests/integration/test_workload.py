@@ -198,7 +198,7 @@ class Start(unittest.TestCase):
         self.assertLess(found["db"]["StartedAt"], found["web"]["StartedAt"] + 1)
         self.assertEqual(m.inside("web", "/bin/busybox", "cat", "/srv/page").stdout, "one\n")
         self.assertNotEqual(m.inside("web", "/bin/busybox", "sh", "-c", "echo x > /srv/page").returncode, 0)
-        self.assertEqual(m.inside("web", "/bin/busybox", "sh", "-c", "ls /dev | grep -c -e tpm -e sev -e tdx").stdout.strip(), "0")
+        self.assertNotRegex(m.inside("web", "/bin/busybox", "ls", "/dev").stdout, "tpm|sev|tdx|sd|vd")
         with open(f"/proc/{m.pid('web')}/uid_map") as f:
             self.assertEqual(f.read().split(), ["0", str(private_machine.OWNER_BASE), "65536"])
         metrics = m.agent.request("internal", "GET", "/metrics")[2].decode()
@@ -208,11 +208,10 @@ class Start(unittest.TestCase):
     def test_a_service_has_evidence_of_its_own(self):
         m = self.machine()
         m.wait()
-        ask = "printf 'GET /collaterals/mine HTTP/1.0\\r\\n\\r\\n' | /bin/busybox nc local:/run/cvm-agent/agent.sock"
         self.assertEqual(m.inside("db", "/bin/busybox", "test", "-e", "/run/cvm-agent").returncode, 1)
         self.assertEqual(m.inside("web", "/bin/busybox", "test", "-S", "/run/cvm-agent/agent.sock").returncode, 0)
         self.assertNotEqual(m.inside("web", "/bin/busybox", "rm", "/run/cvm-agent/agent.sock").returncode, 0)
-        del ask  # busybox has no client for such sockets: the host's end of the same folder is asked
+        # busybox has no client for such sockets: the host's end of the same folder is asked
         connection = UnixConnection(os.path.join(m.state, "services/web/agent.sock"))
         connection.request("GET", "/collaterals/mine")
         document = json.loads(connection.getresponse().read())
@@ -233,6 +232,7 @@ class Start(unittest.TestCase):
         # behind its back: neither the restart nor anything else looks at the disk again
         m.workload.write("config/page", "two\n")
         m.workload.write("docker-compose.yml", "services: {evil: {image: localhost/web:1, privileged: true}}\n")
+        m.workload.write("config/cvm_agent/cvm_agent_policy.json", "no policy at all")
         m.start()
         event = m.wait()
         self.assertEqual(event["kept"], "2")
@@ -252,9 +252,11 @@ class Start(unittest.TestCase):
         m.wait()
         os.kill(m.pid("db"), 9)
         until = time.monotonic() + 20
-        while not m.events("service") and time.monotonic() < until:
+        exits = []
+        while not exits and time.monotonic() < until:
             time.sleep(0.1)
-        event = m.events("service")[0]
+            exits = [e for e in m.events("service") if e["change"] == "exited"]
+        event = exits[0]
         self.assertEqual((event["service"], event["change"], event["exit_code"]), ("db", "exited", "137"))
         metrics = m.agent.request("internal", "GET", "/metrics")[2].decode()
         self.assertIn('cvm_agent_service_exits_total{service="db"} 1', metrics)
@@ -280,16 +282,6 @@ class Refused(unittest.TestCase):
 
     def test_malformed(self):
         self.refuse(r"line 1, column 16: services.a.build", "services: {a: {build: .}}\n")
-
-    def test_policy(self):
-        self.refuse(r"cvm_agent_policy.json: cvm_config.foo: no such setting", policy=None,
-                    config={"config/cvm_agent/cvm_agent_policy.json": '{"cvm_config": {}}'},
-                    workload=self.broken_policy())
-
-    def broken_policy(self):
-        workload = Workload()
-        workload.write("config/cvm_agent/cvm_agent_policy.json", '{"cvm_config": {"foo": 1}}')
-        return workload
 
     def test_unknown_owner(self):
         self.refuse(r'container_owner: "nobody-here" has no range of ids .* add the line',

@@ -138,3 +138,8 @@ if(NOT CVM_SANITIZE)
     cvm_script_test(test_symbols /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_symbols.py
         $<TARGET_FILE:cvm-agent> $<TARGET_FILE:cvm-cli> $<TARGET_FILE:cvm-agent-priv> $<TARGET_FILE:cvm-agent-setup>)
 endif()
+if(CVM_EMULATOR)
+    cvm_script_test(test_workload /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_workload.py
+        ${CMAKE_BINARY_DIR}/bin)
+    set_tests_properties(test_workload PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL ON)
+endif()
