@@ -9,10 +9,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_under_test import Agent  # noqa: E402
@@ -163,6 +165,48 @@ def check_policies(m, body, tee):
     m.no(400, body | {"policy_ids": [conflict["id"]]}, "conflict")
 
 
+def b64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def gpu_token(key, claims, alg="ES384"):
+    signed = b64url(json.dumps({"alg": alg, "kid": "nv", "typ": "JWT"}).encode()) + "." + \
+        b64url(json.dumps(claims).encode())
+    r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA384())))
+    return signed + "." + b64url(r.to_bytes(48, "big") + s.to_bytes(48, "big"))
+
+
+def check_gpu(program, folder):
+    """A GPU's token beside a TEE's evidence: NVIDIA's keys come from /etc/cvm-agent, here those of a stand-in."""
+    key, other = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())
+    public = key.public_key().public_numbers()
+    etc = os.path.join(folder, "etc")
+    os.makedirs(os.path.join(etc, "policies"))
+    with open(os.path.join(etc, "nv.json"), "w") as f:
+        json.dump({"keys": [{"kty": "EC", "crv": "P-384", "kid": "nv", "x": b64url(public.x.to_bytes(48, "big")),
+                             "y": b64url(public.y.to_bytes(48, "big"))}]}, f)
+    with open(os.path.join(etc, "policies", "gpu and cpu.rego"), "w") as f:
+        f.write('match {\n input.nvgpu.measres == "comparison-success"\n input.sevsnp.sevsnp_is_debuggable == false\n}\n')
+    with open(os.path.join(etc, "agent.json"), "w") as f:
+        json.dump({"nvgpu_jwks": os.path.join(etc, "nv.json"), "policy_directory": os.path.join(etc, "policies")}, f)
+    now = int(time.time())
+    claims = {"measres": "comparison-success", "eat_nonce": "AB" * 32, "exp": now + 600, "iat": now, "secboot": True}
+    with Agent(program, os.path.join(folder, "gpu"), ["--emulate", "snp", "--etc", etc]) as agent:
+        m = Machine(agent)
+        body = request_of(m.doc, m.roots) | {"policy_ids": ["gpu and cpu"], "policy_must_match": True}
+        good = body | {"nvgpu": {"token": gpu_token(key, claims), "nonce": "ab" * 32}}
+        token = check_token(m.token(good), agent.get("/certs"))
+        assert token["nvgpu"]["secboot"] is True and token["policy_ids_matched"][0]["version"] == "v1"
+        m.no(403, body, "does not match")
+        m.no(403, body | {"nvgpu": gpu_token(other, claims)}, "nvgpu.token")
+        m.no(403, body | {"nvgpu": gpu_token(key, claims | {"exp": now - 1})}, "nvgpu.token")
+        m.no(403, body | {"nvgpu": gpu_token(key, {k: v for k, v in claims.items() if k != "exp"})}, "nvgpu.token")
+        m.no(403, body | {"nvgpu": gpu_token(key, claims, "none")}, "nvgpu.token")
+        m.no(403, body | {"nvgpu": {"token": gpu_token(key, claims), "nonce": "00" * 32}}, "nvgpu.nonce")
+        m.no(403, body | {"nvgpu": gpu_token(key, claims | {"measres": "comparison-fail"})}, "does not match")
+        m.put("gpu and cpu".replace(" ", "%20"), "match { true }\n", 403)
+
+
 def check_mixed(a, b):
     """The hardware of one machine with the TPM of another, both trusted."""
     one, two = request_of(a.doc, a.roots + b.roots), request_of(b.doc, "")
@@ -193,6 +237,7 @@ def main():
                 if shape == "gcp-snp":
                     with Agent(sys.argv[1], os.path.join(folder, "other"), ["--emulate", shape]) as second:
                         check_mixed(m, Machine(second))
+        check_gpu(sys.argv[1], folder)
     print("ok")
 
 
