@@ -3,6 +3,7 @@
 
 #include "base/auto.h"
 #include "base/enc.h"
+#include "workload/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -65,18 +66,6 @@ static int auth_header(const struct engine_auth *auth, struct buf *out, struct e
     return buf_check(out, "registry credentials", err);
 }
 
-/* The first part of a reference is a host that is this machine. */
-static bool on_loopback(const char *reference)
-{
-    static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
-    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
-        size_t n = strlen(hosts[i]);
-        if (!strncmp(reference, hosts[i], n) && (reference[n] == ':' || reference[n] == '/'))
-            return true;
-    }
-    return false;
-}
-
 /* The answer is one JSON object a line: progress, an error, and at the end the image's id. */
 static int judge_pull(const char *reference, struct buf *answer, char id[static ENGINE_ID_SIZE],
                       struct err *err)
@@ -109,7 +98,7 @@ int engine_image_pull(const struct engine *e, const char *reference, const struc
     AUTO(buf_wipe) struct buf header = buf_new(8192);
     AUTO(buf_done) struct buf answer = buf_new(0);
     struct engine_path path = engine_path_of("/images/pull?quiet=true&policy=always&reference=", reference);
-    if (on_loopback(reference))
+    if (registry_on_loopback(reference))
         engine_path_add(&path, "&tlsVerify=false", NULL);
     if (auth && auth_header(auth, &header, err) < 0)
         return -1;

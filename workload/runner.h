@@ -8,6 +8,7 @@
 #include "workload/engine.h"
 #include "workload/image_tar.h"
 #include "workload/owner.h"
+#include "workload/signature_policy.h"
 #include "workload/tree.h"
 
 struct compose;
@@ -24,7 +25,9 @@ struct runner {
     const char *project; /* label and prefix of names: "workload" */
     const char *tree;    /* absolute path of the private copy: binds, secrets and configs come from here */
     const struct workload_tree *listing; /* of the files that are at tree when containers start */
-    const char *socket_dir;    /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
+    const char *socket_dir; /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
+    const struct signature_policy *signatures; /* of images that are pulled; NULL: not checked here */
+    const struct http *http;                   /* for signatures: the client for registries */
     const struct owner *owner; /* NULL: no user namespace (only where the kernel or a test has none) */
     unsigned health_ms;        /* how long a service may take to become healthy, or to complete; 0: 60 s */
     unsigned settle_ms; /* how long a service without a health check must have run at the end; 0: not */

@@ -59,7 +59,7 @@ static int get(const struct runner *r, const struct compose_service *s, const st
                size_t n_tars, runner_auth_fn *auth, void *auth_ctx, char id[static ENGINE_ID_SIZE],
                struct err *err)
 {
-    char reference[REFERENCE_SIZE];
+    char reference[REFERENCE_SIZE], pinned[REFERENCE_SIZE + 128];
     bool full;
     if (!s->image.text)
         return err_set(err, ERR_INPUT, 0, "no image: is written");
@@ -73,7 +73,14 @@ static int get(const struct runner *r, const struct compose_service *s, const st
         return err_set(err, ERR_NOT_FOUND, 0, "pull_policy is never, and no .tar has %.200s", reference);
     struct engine_auth login;
     bool known = credentials(auth, auth_ctx, reference, &login);
-    return engine_image_pull(&r->engine, reference, known ? &login : NULL, id, err);
+    const struct engine_auth *as = known ? &login : NULL;
+    if (!r->signatures)
+        return engine_image_pull(&r->engine, reference, as, id, err);
+    if (signature_policy_judge(r->signatures, r->http, reference, as, r->engine.cancel, pinned,
+                               sizeof(pinned), err)
+        < 0)
+        return -1;
+    return engine_image_pull(&r->engine, pinned, as, id, err);
 }
 
 int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,

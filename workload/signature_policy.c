@@ -233,13 +233,48 @@ static int check_default(struct walk *w, json_t *in, json_t **out)
     return 0;
 }
 
+static bool needs_us(const json_t *list)
+{
+    return is_type(list, "sigstoreSigned");
+}
+
+/* What the engine may pull: a scope whose signatures we check passes there. */
+static json_t *rules_for_engine(json_t *list)
+{
+    if (!needs_us(list) || is_type(list, "reject"))
+        return json_incref(list);
+    return json_pack("[{s:s}]", "type", "insecureAcceptAnything");
+}
+
+/* Nothing is left to the default but rejection: archives must not pass because signed images do. */
+static json_t *engine_policy(json_t *rules)
+{
+    json_t *transports = json_object();
+    const char *name, *scope;
+    json_t *scopes, *list;
+    json_object_foreach(json_object_get(rules, "transports"), name, scopes)
+    {
+        json_t *out = json_object();
+        json_object_foreach(scopes, scope, list) json_object_set_new(out, scope, rules_for_engine(list));
+        json_object_set_new(transports, name, out);
+    }
+    json_t *docker = json_object_get(transports, "docker");
+    if (!docker) {
+        docker = json_object();
+        json_object_set_new(transports, "docker", docker);
+    }
+    if (!json_object_get(docker, ""))
+        json_object_set_new(docker, "", rules_for_engine(json_object_get(rules, "default")));
+    return json_pack("{s:[{s:s}], s:o}", "default", "type", "reject", "transports", transports);
+}
+
 static int write_out(const json_t *value, struct signature_policy *out, struct err *err)
 {
     out->json = buf_new(SIGNATURE_POLICY_MAX);
     json_put(&out->json, value, false);
     if (buf_check(&out->json, "signature policy", err) == 0)
         return 0;
-    signature_policy_done(out);
+    buf_done(&out->json);
     return -1;
 }
 
@@ -279,8 +314,10 @@ int signature_policy_read(struct bytes text, signature_key_reader *key, void *ct
     struct signature_policy p = { .verifies = true };
     if (check_transports(&w, json_object_get(in, "transports"), transports, &p.accepts_archive) < 0)
         return -1;
-    if (write_out(all, &p, err) < 0)
+    AUTO(json_drop) json_t *for_engine = engine_policy(all);
+    if (write_out(for_engine, &p, err) < 0)
         return -1;
+    p.rules = MOVE(all);
     *out = p;
     return 0;
 }
@@ -288,4 +325,6 @@ int signature_policy_read(struct bytes text, signature_key_reader *key, void *ct
 void signature_policy_done(struct signature_policy *p)
 {
     buf_done(&p->json);
+    json_decref(p->rules);
+    p->rules = NULL;
 }

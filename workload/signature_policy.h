@@ -7,7 +7,9 @@
 #ifndef CVM_WORKLOAD_SIGNATURE_POLICY_H
 #define CVM_WORKLOAD_SIGNATURE_POLICY_H
 
-#include "base/buf.h"
+#include "base/http.h"
+#include "base/json.h"
+#include "workload/engine.h"
 
 #define SIGNATURE_POLICY_MAX (256u << 10) /* the file, and what we write */
 
@@ -20,7 +22,8 @@ struct signature_policy {
     struct buf json;      /* for the engine */
     bool accepts_archive; /* .tar images may pass: verification is off, or the scope "" of docker-archive or
                              oci-archive does not reject */
-    bool verifies;        /* an image in a registry needs a signature, or is refused, by default */
+    bool verifies;        /* verification is on */
+    json_t *rules;        /* the policy as checked, with its keys; NULL if verification is off */
 };
 
 /** The policy of a workload whose image_signature_verification is off: everything passes. */
@@ -33,6 +36,18 @@ MUST_USE int signature_policy_off(struct signature_policy *out, struct err *err)
  * or what the key reader says */
 MUST_USE int signature_policy_read(struct bytes text, signature_key_reader *key, void *ctx,
                                    struct signature_policy *out, struct err *err);
+
+/** Judges an image of a registry, before it is pulled: the rules of the most specific scope that fits its
+ * name, all of them. Signatures are checked here, because the engine of Debian 12 is built without it; the
+ * engine's own policy lets such scopes pass and rejects everything else.
+ *  @param http    the client for the registry
+ *  @param pinned  the name to pull: with the digest that was judged where a signature was wanted, else
+ * reference
+ *  @return 0, or -1: ERR_DENIED (rejected, no signature that fits), ERR_NOT_FOUND, ERR_UNAVAILABLE, ERR_INPUT
+ */
+MUST_USE int signature_policy_judge(const struct signature_policy *p, const struct http *http,
+                                    const char *reference, const struct engine_auth *auth,
+                                    const atomic_bool *cancel, char *pinned, size_t size, struct err *err);
 
 /** For AUTO(); an empty struct is fine. */
 void signature_policy_done(struct signature_policy *p);

@@ -56,10 +56,11 @@ static int read_key(void *ctx, const char *path, struct buf *out, struct err *er
     return 0;
 }
 
+static struct signature_policy policy;
+
 static int start(const char *directory, const char *policy_path, struct err *err)
 {
     pid_t pid;
-    AUTO(signature_policy_done) struct signature_policy policy = { 0 };
     AUTO(free_u8) uint8_t *data = NULL;
     size_t n = 0;
     if (policy_path
@@ -131,6 +132,7 @@ static double now(void)
 static int apply(struct settings *s, struct err *err)
 {
     AUTO(unload) struct workload w = { 0 };
+    struct http http = http_curl();
     struct runner_image images[IMAGES_MAX];
     struct owner owner;
     struct runner_report report = { .each = print_change };
@@ -141,6 +143,8 @@ static int apply(struct settings *s, struct err *err)
                               .tree = s->at ? s->at : s->tree,
                               .listing = w.listing,
                               .socket_dir = s->sockets,
+                              .signatures = &policy,
+                              .http = &http,
                               .owner = &owner,
                               .health_ms = s->health_ms,
                               .settle_ms = s->settle_ms };
@@ -266,7 +270,12 @@ static int run(const char *command, char **args, int n, struct settings *s, stru
         return 0;
     }
     if (!strcmp(command, "pull") && n == 1) {
-        if (engine_image_pull(&engine, args[0], s->user ? &auth : NULL, id, err) < 0)
+        char pinned[1024];
+        struct http http = http_curl();
+        if (signature_policy_judge(&policy, &http, args[0], s->user ? &auth : NULL, NULL, pinned,
+                                   sizeof(pinned), err)
+                < 0
+            || engine_image_pull(&engine, pinned, s->user ? &auth : NULL, id, err) < 0)
             return -1;
         puts(id);
         return 0;
@@ -302,5 +311,6 @@ int main(int argc, char **argv)
     if (argc < 3 || start(argv[1], s.policy, &err) < 0 || run(argv[2], args, n, &s, &err) < 0)
         return fail(&err);
     close(priv.fd);
+    signature_policy_done(&policy);
     return 0;
 }
