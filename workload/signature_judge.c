@@ -92,8 +92,7 @@ static int judge_signed(struct registry *r, const json_t *rules, char digest[sta
                         struct err *err)
 {
     AUTO(buf_done)
-    struct buf manifest = buf_new(REGISTRY_MANIFEST_MAX),
-               instance = buf_new(REGISTRY_MANIFEST_MAX);
+    struct buf manifest = buf_new(REGISTRY_MANIFEST_MAX), instance = buf_new(REGISTRY_MANIFEST_MAX);
     char inner[REGISTRY_DIGEST_SIZE], got[REGISTRY_DIGEST_SIZE];
     const char *reference = *r->name->digest ? r->name->digest : r->name->tag;
     if (fetch(r, reference, &manifest, digest, err) < 0)
