@@ -39,6 +39,15 @@ static bool is_blank(struct bytes text)
     return true;
 }
 
+/* A list is a true expression in Rego: a JSON file of another kind must not pass for a policy that matches.
+ */
+static bool is_other_json(struct bytes text)
+{
+    AUTO(json_drop) json_t *v = NULL;
+    struct err ignored;
+    return json_parse(text, COCOS_SIZE_MAX, &v, &ignored) == 0 && !json_is_object(v);
+}
+
 int policies_add(struct policies *p, const char *name, struct bytes text, const struct cocos_files *files,
                  struct err *err)
 {
@@ -47,6 +56,9 @@ int policies_add(struct policies *p, const char *name, struct bytes text, const 
     struct policy_entry *e = &p->item[p->n];
     if (is_blank(text)) /* a policy that came to nothing on the way must not pass for one that holds */
         return err_set(err, ERR_INPUT, 0, "policy: empty: leave it out if there is none");
+    if (is_other_json(text))
+        return err_set(err, ERR_INPUT, 0,
+                       "policy: JSON, and no object: neither a JSON policy nor one in Rego");
     const struct rego_source source = { name, text };
     const struct rego_options how = { .mode = REGO_POLICY };
     *e = (struct policy_entry){ .cocos = NULL };
