@@ -62,6 +62,8 @@ static void add_chunk(struct arena *a, size_t need)
     chunk->size = size;
     a->top = chunk;
     a->reserved += size;
+    if (a->reserved > a->peak)
+        a->peak = a->reserved;
 }
 
 void *arena_alloc(struct arena *a, size_t n)

@@ -13,6 +13,7 @@ struct arena {
     struct arena_chunk *top;
     size_t used;      /* bytes handed out */
     size_t reserved;  /* bytes taken from the heap */
+    size_t peak;      /* the most that were reserved at a time */
     size_t max;       /* bound of reserved */
     const char *what; /* "evaluation", for the message when max is reached */
     struct err *err;

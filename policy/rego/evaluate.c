@@ -150,6 +150,7 @@ static void start(struct running *r, const struct rego_run *run)
     r->world.data = run->data ? run->data->value : builder_value(&empty);
     r->world.memo = arena_zero(&e->arena, e->p->n_rule + 1, sizeof(struct memo));
     e->world = &r->world;
+    arena_alloc(&e->frames, 1); /* so that the first block stays when a rule gives its registers back */
     if (run->explain)
         e->trace = trace_new(&e->arena);
 }
@@ -181,7 +182,7 @@ static void running_done(struct running *r)
 static int take_result(struct running *r, bool explain, struct rego_result *out, struct err *err)
 {
     struct rego_result result = { .matched = r->matched, .defined = r->defined, .steps = r->e.steps };
-    result.memory = r->e.arena.used + r->e.frames.reserved;
+    result.memory = r->e.arena.peak + r->e.frames.peak;
     if (buf_check(&r->json, "the result", err) < 0)
         return -1;
     result.json_n = r->json.n;

@@ -161,7 +161,7 @@ static void finish(struct compiler *c)
     struct rego *out = c->out;
     out->op = c->op;
     out->constant = (const struct value *const *)c->constant;
-    out->list = c->list;
+    out->list = c->list ? c->list : arena_zero(c->arena, 1, sizeof(*c->list));
     out->rule = c->rule;
     out->def = c->def;
     out->doc = c->doc;

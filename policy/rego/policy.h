@@ -111,7 +111,7 @@ struct rego_result {
     char *json; /* policy mode: policy_defined_claims, an object; query mode: the value, NULL if undefined */
     size_t json_n;
     char *explain; /* NULL unless asked for: one line for each expression that did not hold, and why */
-    size_t memory; /* bytes of the arena that were used */
+    size_t memory; /* bytes that the evaluation took from the heap at most */
     uint64_t steps;
 };
 

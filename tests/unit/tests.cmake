@@ -53,3 +53,5 @@ cvm_test(test_zip_write SOURCES unit/test_zip_write.c DEPENDS cli workload LABEL
 cvm_test(test_update_rules SOURCES unit/test_update_rules.c DEPENDS agent LABELS unit)
 cvm_test(test_signatures SOURCES unit/test_signatures.c support/made_certs.c DEPENDS workload LABELS unit)
 cvm_test(test_engine_http SOURCES unit/test_engine_http.c DEPENDS workload LABELS unit)
+cvm_test(test_rego_eval SOURCES unit/test_rego_eval.c DEPENDS policy LABELS unit)
+cvm_test(test_rego_policy SOURCES unit/test_rego_policy.c DEPENDS policy LIBS Threads::Threads LABELS unit)
