@@ -122,7 +122,8 @@ static int load_configuration(struct agent *a)
     log_setup(a->settings.level);
     if (load_policy(a, &err) < 0)
         return fail(EXIT_INPUT, a->options.config ? a->options.config : "policy", &err);
-    log_policy(&a->policy);
+    if (a->options.config) /* a workload's own is warned of where it is judged */
+        log_policy(&a->policy);
     if (!a->options.emulate)
         a->options.emulate = a->policy.emulate;
     if (a->options.emulate && !machine_can_emulate()) {

@@ -1,6 +1,6 @@
 /** agent/places.h: the folders below which an agent keeps what lasts as long as the boot. Normally that of
- * its socket, /run/cvm-agent; an emulated machine without a socket of its own keeps them in its state folder,
- * so that several of them get along. */
+ * its socket, /run/cvm-agent; an emulated machine without a socket of its own has a folder named
+ * after its state folder, so that several of them get along: /run/cvm-agent.HASH as root, else STATE/run. */
 #ifndef CVM_AGENT_PLACES_H
 #define CVM_AGENT_PLACES_H
 

@@ -66,13 +66,13 @@ static enum lint_entry find(void *arg, const char *path)
 
 typedef void warn_fn(void *arg, const char *text);
 
-static void warn_all(const struct prepared *p, const struct lint *lint, warn_fn *warn, void *arg)
+static void warn_all(const struct lint *lint, warn_fn *warn, void *arg)
 {
-    for (size_t i = 0; i < p->policy.warning_count; i++)
-        warn(arg, p->policy.warnings[i]);
     for (size_t i = 0; i < lint->n; i++) {
         AUTO(buf_done) struct buf line = buf_new(4096);
         lint_put(&lint->finding[i], &line);
+        if (line.n)
+            line.n--; /* its line break */
         AUTO(free_str) char *text = buf_take_str(&line);
         if (text && lint->finding[i].level == LINT_WARNING)
             warn(arg, text);
@@ -94,7 +94,7 @@ static int lint(struct prepared *p, const char *etc, warn_fn *warn, void *arg, s
     if (workload_lint(p->compose, &p->policy, &tree, &machine, &found, err) < 0)
         return -1;
     if (warn)
-        warn_all(p, &found, warn, arg);
+        warn_all(&found, warn, arg);
     return lint_check(&found, err);
 }
 
