@@ -147,3 +147,7 @@ cvm_script_test(test_engine /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integra
 set_tests_properties(test_engine PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 cvm_script_test(test_rego_differential /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_differential.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli 320)
+if(CVM_EMULATOR)
+    cvm_script_test(test_tour /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_tour.py ${CMAKE_BINARY_DIR}/bin)
+    set_tests_properties(test_tour PROPERTIES SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+endif()
