@@ -57,7 +57,8 @@ static int load_compose(struct measuring *m, struct err *err)
 
 static int load(struct measuring *m, struct err *err)
 {
-    return workload_tree_read(m->dir, NULL, &m->tree, err) < 0 || load_policy(m, err) < 0
+    const struct tree_limits limits = { .skip_images = true };
+    return workload_tree_read(m->dir, &limits, &m->tree, err) < 0 || load_policy(m, err) < 0
                    || load_compose(m, err) < 0
                ? -1
                : 0;

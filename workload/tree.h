@@ -43,6 +43,8 @@ struct tree_limits {
     size_t files;
     uint64_t bytes;
     unsigned threads;
+    bool skip_images; /* without a copy: image archives are not read through, their sha384 stays zero (they
+                         are measured by the images in them) */
 };
 
 /** Copies a workload directory into private memory, hashing on all cores.

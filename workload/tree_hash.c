@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-#define BLOCK       (256u << 10) /* stays in the core's cache from read() to hash to write() */
+#define BLOCK       (128u << 10) /* stays in the core's cache from read() to hash to write() */
 #define THREADS_MAX 64
 
 struct pass {
@@ -19,6 +19,7 @@ struct pass {
     size_t *order; /* largest file first: the last ones to end are small */
     int copy;
     uint64_t bytes_max;
+    bool skip_images;
     atomic_size_t next;
     atomic_uint_fast64_t bytes;
     atomic_bool stop;
@@ -83,6 +84,8 @@ static int one_file(struct pass *pass, struct tree_file *f, struct hasher *h, ui
     AUTO(close_fd) int in = tree_open_file(pass->t, f->path, &mode, err);
     if (in < 0)
         return -1;
+    if (pass->skip_images && f->kind == TREE_IMAGE)
+        return 0; /* its size is the listing's */
     (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL);
     if (pass->copy >= 0) {
         out = tree_open_below(pass->copy, f->path, O_WRONLY | O_CREAT | O_EXCL, 0600);
@@ -165,7 +168,9 @@ int tree_hash(struct workload_tree *t, int copy, const struct tree_limits *limit
     for (unsigned i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
     pthread_mutex_destroy(&pass.lock);
-    t->bytes = atomic_load(&pass.bytes);
+    t->bytes = 0;
+    for (size_t i = 0; i < t->n; i++)
+        t->bytes += t->files[i].size;
     if (pass.failed && err)
         *err = pass.err;
     return pass.failed ? err_while(err, "read the workload") : 0;

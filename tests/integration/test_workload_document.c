@@ -200,7 +200,7 @@ static struct judged judge(struct machine *m, json_t *v)
     struct verify_result *r = NULL;
     struct err err = { 0 };
     const struct verify_options o = { .trust = &m->trust, .at = time(NULL), .accept_self_asserted_ak = true };
-    if (document_from_json(json_incref(v), &d, &err) < 0 || verify_document(&d, &o, &r, &err) < 0)
+    if (document_from_json(v, &d, &err) < 0 || verify_document(&d, &o, &r, &err) < 0)
         fail_msg("%s: %s", m->shape, err.cause);
     const struct check *workload = checks_find(&r->checks, "workload.log_replay");
     const struct check *journal = checks_find(&r->checks, "journal.log_replay");
