@@ -56,6 +56,23 @@ static int read_compose(struct prepared *p, struct err *err)
     return 0;
 }
 
+static int read_env_file(void *arg, const char *path, struct buf *out, struct err *err)
+{
+    return workload_tree_load(arg, path, COMPOSE_ENV_MAX, out, err);
+}
+
+/* Files that env_file names are read here, so that a malformed one is found before anything is measured. */
+static int read_environments(struct prepared *p, struct err *err)
+{
+    for (size_t i = 0; i < p->compose->service_count; i++) {
+        const struct compose_service *s = &p->compose->services[i];
+        struct compose_pairs ignored;
+        if (s->env_files.n && compose_environment(p->compose, s, read_env_file, p->tree, &ignored, err) < 0)
+            return err_while(err, "env_file");
+    }
+    return 0;
+}
+
 static enum lint_entry find(void *arg, const char *path)
 {
     const struct workload_tree *tree = arg;
@@ -146,7 +163,7 @@ int prepare_read(struct workload_tree *tree, const char *etc, void (*warn)(void 
     p->tree = tree;
     workload_policy_defaults(&p->policy);
     if (read_policy(p, err) < 0 || read_owner(p, err) < 0 || read_compose(p, err) < 0
-        || lint(p, etc, warn, arg, err) < 0 || read_signatures(p, err) < 0)
+        || lint(p, etc, warn, arg, err) < 0 || read_environments(p, err) < 0 || read_signatures(p, err) < 0)
         return -1;
     *out = MOVE(p);
     return 0;
@@ -219,7 +236,7 @@ static int read_tars(const struct workload_tree *tree, struct tars **out, struct
 static int read_logins(const struct prepared *p, struct registry_auth **out, struct err *err)
 {
     AUTO(buf_done) struct buf text = buf_new(REGISTRY_AUTH_MAX);
-    if (p->policy.auth_info_path
+    if (p->policy.auth_info_path && workload_tree_find(p->tree, p->policy.auth_info_path)
         && workload_tree_load(p->tree, p->policy.auth_info_path, REGISTRY_AUTH_MAX, &text, err) < 0)
         return err_while(err, "auth_info_file_path");
     return registry_auth_new(buf_bytes(&text), p->policy.auth_user, p->policy.auth_password, out, err);

@@ -293,9 +293,12 @@ static void lint_policy(struct linter *l, const struct lint_machine *machine)
         want_file(l, POLICY_PATH, whole_file,
                   "image_signature_verification.signature_verification_policy_path", p->signature_policy_path,
                   false);
-    if (p->auth_info_path && p->verify_signatures)
-        want_file(l, POLICY_PATH, whole_file, "image_signature_verification.auth_info_file_path",
-                  p->auth_info_path, false);
+    if (p->auth_info_path && l->tree && l->tree->find(l->tree->arg, p->auth_info_path) != LINT_FILE)
+        add(l, LINT_WARNING, POLICY_PATH, whole_file,
+            "image_signature_verification.auth_info_file_path: %s is not in the workload directory: images "
+            "are pulled "
+            "without credentials",
+            p->auth_info_path); /* the published file names one that most workloads do not have */
     lint_owner(l, machine);
 }
 

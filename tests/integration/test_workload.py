@@ -283,6 +283,10 @@ class Refused(unittest.TestCase):
     def test_malformed(self):
         self.refuse(r"line 1, column 16: services.a.build", "services: {a: {build: .}}\n")
 
+    def test_a_malformed_env_file(self):
+        self.refuse(r"config/web.env, line 2: want NAME=value",
+                    "services: {a: {image: localhost/web:1, env_file: config/web.env}}\n", config={"config/web.env": "A=1\n=x\n"})
+
     def test_unknown_owner(self):
         self.refuse(r'container_owner: "nobody-here" has no range of ids .* add the line',
                     policy={"cvm_config": {"container_api": {"container_owner": "nobody-here"}}})

@@ -17,7 +17,13 @@ static void settings_have_bounds(void **state)
     assert_int_equal(s.level, LOG_LEVEL_DEBUG);
     assert_int_equal(s.limits.head_seconds, 300);
     assert_int_equal(s.limits.evidence_burst, 20);
-    const char *bad[] = { "{\"limits\":{\"head_seconds\":301}}",
+    assert_int_equal(s.firewall, FIREWALL_UNLESS_EMULATED);
+    assert_int_equal(settings_parse(bytes_str("{\"firewall\":true}"), &s, &err), 0);
+    assert_int_equal(s.firewall, FIREWALL_ON);
+    assert_int_equal(settings_parse(bytes_str("{\"firewall\":false}"), &s, &err), 0);
+    assert_int_equal(s.firewall, FIREWALL_OFF);
+    const char *bad[] = { "{\"firewall\":\"on\"}",
+                          "{\"limits\":{\"head_seconds\":301}}",
                           "{\"limits\":{\"head_seconds\":0}}",
                           "{\"limits\":{\"connections\":1025}}",
                           "{\"limits\":{\"head_seconds\":1.5}}",

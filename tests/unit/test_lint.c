@@ -101,6 +101,9 @@ static const struct row rows[] = {
       "no measurement of the image" },
     { "  s: {" OK_IMAGE "}\n", SERV("\"update_white_list\":[]"), LINT_WARNING, 0, "an older name" },
     { "  s: {" OK_IMAGE "}\n",
+      "{\"workload_config\":{\"image_signature_verification\":{\"auth_info_file_path\":\"secrets/none\"}}}",
+      LINT_WARNING, 0, "without credentials" },
+    { "  s: {" OK_IMAGE "}\n",
       "{\"workload_config\":{\"image_signature_verification\":{\"enable\":true,\"signature_verification_"
       "policy_path\":"
       "\"config/none\"}}}",
