@@ -52,6 +52,48 @@ void compile_inner_calls(struct compiler *c, struct node *n, bool top)
     *n = (struct node){ .kind = N_VAR, .at = n->at, .end = n->end, .value = v->name, .var = v };
 }
 
+/* References are looked up before "not" is applied, too: not input.a > 1 needs input.a. */
+static void compile_inner_refs(struct compiler *c, struct node *n)
+{
+    if (n->body || n->kind == N_CONST || (n->kind == N_VAR && n->var))
+        return;
+    if (n->kind != N_REF && n->kind != N_VAR) {
+        for (uint32_t i = 0; i < n->n; i++)
+            compile_inner_refs(c, n->item[i]);
+        return;
+    }
+    struct var *v = arena_zero(c->arena, 1, sizeof(*v));
+    v->name = &value_empty_string;
+    v->at = n->at;
+    bind_var(c, v, compile_term(c, n));
+    *n = (struct node){ .kind = N_VAR, .at = n->at, .end = n->end, .value = v->name, .var = v };
+}
+
+/* But for a reference that stands alone or on a side of ==, and is what may be missing: only its keys. */
+static void compile_side_refs(struct compiler *c, struct node *n)
+{
+    if (n->kind == N_REF)
+        for (uint32_t i = 1; i < n->n; i++)
+            compile_inner_refs(c, n->item[i]);
+    else if (n->kind != N_VAR)
+        compile_inner_refs(c, n);
+}
+
+static void compile_before_not(struct compiler *c, struct expr *e)
+{
+    bool equality = e->kind == E_TERM && e->lhs->kind == N_CALL && e->lhs->op == T_EQUAL;
+    compile_inner_calls(c, e->lhs, e->kind == E_TERM);
+    if (e->rhs)
+        compile_inner_calls(c, e->rhs, false);
+    if (e->kind == E_TERM && e->lhs->kind == N_CALL)
+        for (uint32_t i = 1; i < e->lhs->n; i++)
+            (equality ? compile_side_refs : compile_inner_refs)(c, e->lhs->item[i]);
+    else
+        compile_side_refs(c, e->lhs);
+    if (e->rhs)
+        compile_side_refs(c, e->rhs);
+}
+
 static bool truth_is_given(const struct node *n)
 {
     return n->kind == N_ARRAY || n->kind == N_SET || n->kind == N_OBJECT || n->kind == N_ARRAY_OF
@@ -139,11 +181,8 @@ static void compile_expr(struct compiler *c, struct expr *e)
     c->place_now = new_place(c, e->at, e->end);
     if (e->n_with && c->policy_mode)
         compile_fail(c, e->with[0].target->at, "with is not supported in policies");
-    if (e->negated && !e->n_with) {
-        compile_inner_calls(c, e->lhs, e->kind == E_TERM);
-        if (e->rhs)
-            compile_inner_calls(c, e->rhs, false);
-    }
+    if (e->negated && !e->n_with)
+        compile_before_not(c, e);
     uint32_t start = e->negated ? emit(c, OP_NOT, NO_REG, 0, 0) : 0;
     if (e->n_with)
         compile_with(c, e);

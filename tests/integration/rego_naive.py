@@ -14,6 +14,10 @@ class Conflict(Exception):
     pass
 
 
+class FunctionConflict(Conflict):
+    """Whether it shows depends on the order of expressions: another one may fail before the call is made."""
+
+
 def compare(a, b):
     if a[0] != b[0]:
         return -1 if RANK[a[0]] < RANK[b[0]] else 1
@@ -201,6 +205,9 @@ class Naive:
                     for e2 in self.match(lit[1], k, e) if lit[1] else [e]:
                         yield from self.match(lit[2], x, e2)
         elif kind == "not":
+            term = lit[1][1]
+            if term[1] != "==" and not any(True for _ in self.all(term[2:4], env)):
+                return   # both sides are computed before "not"; only those of == may be missing
             if not any(True for _ in self.literal(lit[1], env)):
                 yield env
         else:
@@ -254,7 +261,10 @@ class Naive:
 
     def function(self, name, args):
         rules = self.rules[name]
-        return self.complete(rules, dict(zip(rules[0]["args"], args)))
+        try:
+            return self.complete(rules, dict(zip(rules[0]["args"], args)))
+        except Conflict as conflict:
+            raise FunctionConflict(name) from conflict
 
     def rule(self, name):
         if name not in self.done:

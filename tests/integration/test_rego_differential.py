@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from rego_naive import Conflict, Naive, from_json, to_json
+from rego_naive import Conflict, FunctionConflict, Naive, from_json, to_json
 
 INPUT = {
     "nums": [3, 1, 2, 3], "names": ["a", "b", "a"], "o": {"a": 1, "b": {"c": 2, "a": 3}, "z": [1, "a", None]},
@@ -241,6 +241,8 @@ def one(cli, seed, totals):
     for name in generator.rules:   # in the order of definition: a conflict shows in the first rule that has it
         try:
             value = naive.rule(name)
+        except FunctionConflict:
+            return None
         except Conflict:
             done = ask(cli, text, f"data.t.{name}")
             totals["conflicts"] += 1

@@ -151,3 +151,5 @@ if(CVM_EMULATOR)
     cvm_script_test(test_tour /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_tour.py ${CMAKE_BINARY_DIR}/bin)
     set_tests_properties(test_tour PROPERTIES SKIP_RETURN_CODE 77 RUN_SERIAL ON)
 endif()
+cvm_script_test(test_rego_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_cli.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli)
