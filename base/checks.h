@@ -10,10 +10,12 @@
 
 enum check_result { CHECK_FAILED = 0, CHECK_OK = 1, CHECK_NOT_APPLICABLE = -1 };
 
-#define CHECKS_MAX       96
-#define CHECK_NAME_MAX   64
-#define CHECK_DETAIL_MAX 320
-#define WARNINGS_MAX     32
+#define CHECKS_MAX 96
+/* Detail of a check that another platform's evidence would have. */
+#define CHECK_OTHER_PLATFORM "of another platform"
+#define CHECK_NAME_MAX       64
+#define CHECK_DETAIL_MAX     320
+#define WARNINGS_MAX         32
 
 struct check {
     char name[CHECK_NAME_MAX];

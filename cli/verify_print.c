@@ -25,6 +25,8 @@ static void put_checks(struct buf *out, const struct checks *checks)
 {
     for (size_t i = 0; i < checks->n; i++) {
         const struct check *c = &checks->list[i];
+        if (c->result == CHECK_NOT_APPLICABLE && !strcmp(c->detail, CHECK_OTHER_PLATFORM))
+            continue; /* for programs */
         buf_printf(out, "%-7s %-26s ", mark(c->result), c->name);
         put_line(out, c->detail);
     }

@@ -153,12 +153,55 @@ static void set_freshness(struct verification *v)
         checks_warn(v->checks, "no nonce was given: how old this evidence is, is not known");
 }
 
+/* Every name of the contract is in the answer: what is another platform's is null, and what this document
+ * should have had judged, and an earlier failure made impossible, is false. */
+static void close_checks(struct verification *v)
+{
+    static const char *const names[] = {
+        "snp.format",
+        "snp.report_signature",
+        "snp.vek_chain",
+        "snp.vek_validity",
+        "snp.vek_tcb",
+        "snp.vek_chip_id",
+        "snp.crl",
+        "snp.debug",
+        "tdx.format",
+        "tdx.quote_signature",
+        "tdx.qe_report_signature",
+        "tdx.qe_binding",
+        "tdx.pck_chain",
+        "tdx.crl",
+        "tdx.tcb_info_signature",
+        "tdx.qe_identity_signature",
+        "tdx.collateral_dates",
+        "tdx.fmspc",
+        "tdx.module_identity",
+        "tdx.qe_identity",
+        "tdx.tcb_status",
+        "tdx.debug",
+        "azure.format",
+        "azure.runtime_data_binding",
+        "azure.ak_binding",
+        "azure.td_quote_binding",
+    };
+    const struct document *d = v->document;
+    const char *tee = d->tee == TEE_SEV_SNP ? "snp." : d->tee == TEE_TDX ? "tdx." : "none";
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        bool azure = !strncmp(names[i], "azure.", 6);
+        bool own = azure ? d->var_data.n > 0 : !strncmp(names[i], tee, strlen(tee));
+        if (!checks_find(v->checks, names[i]))
+            checks_add(v->checks, names[i], own ? CHECK_FAILED : CHECK_NOT_APPLICABLE, "%s",
+                       own ? "not made: an earlier check failed" : CHECK_OTHER_PLATFORM);
+    }
+}
+
 static void set_not_checked(struct verify_result *r)
 {
     for (size_t i = 0; i < r->checks.n; i++) {
         const struct check *c = &r->checks.list[i];
         char text[CHECK_NAME_MAX + CHECK_DETAIL_MAX + 4];
-        if (c->result != CHECK_NOT_APPLICABLE)
+        if (c->result != CHECK_NOT_APPLICABLE || !strcmp(c->detail, CHECK_OTHER_PLATFORM))
             continue;
         snprintf(text, sizeof(text), "%s: %s", c->name, c->detail);
         json_array_append_new(r->not_checked, json_text(bytes_str(text)));
@@ -194,6 +237,7 @@ static int judge(struct verification *v, struct err *err)
     verify_measured_logs(v);
     judge_platform(v);
     checks_add(v->checks, "document.clock", CHECK_NOT_APPLICABLE, "nothing with a signed date");
+    close_checks(v);
     warn_document(v);
     set_claims(v);
     set_freshness(v);

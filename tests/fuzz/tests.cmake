@@ -49,7 +49,7 @@ cvm_fuzz(fuzz_azure_verify DEPENDS tee SEEDS azure-snp/milan-v2-hcl-only-no-vcek
     azure-snp/genoa-v3-report-vtpm/hcl_report.bin azure-tdx/hcl-only/hcl_report.bin)
 cvm_fuzz(fuzz_golden DEPENDS policy SEEDS golden golden/automata-azure-snp/golden_measurement.json)
 cvm_fuzz(fuzz_pcs_answer DEPENDS tee SEEDS pcs)
-cvm_fuzz(fuzz_verify_document DEPENDS appraisal SEEDS collaterals)
+cvm_fuzz(fuzz_verify_document DEPENDS appraisal SEEDS collaterals_small collaterals)
 cvm_fuzz(fuzz_measured_log DEPENDS workload SEEDS measured)
 cvm_fuzz(fuzz_jwt DEPENDS base SEEDS jwt token/azure-maa-jwt/token.jwt)
 cvm_fuzz(fuzz_zip DEPENDS workload SEEDS zip)

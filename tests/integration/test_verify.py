@@ -172,6 +172,29 @@ class Verify(unittest.TestCase):
             self.assertEqual(pcrs, {int(i): raw(v).hex() for i, v in self.doc["tpm"]["pcrs"]["pcrs"].items()})
         self.assertTrue(answer["coverage"])
 
+    def test_every_name(self):
+        """Each check of the contract has a result: null where it is another platform's, never absent, never true for a
+        document that reaches no root."""
+        names = {"snp": ("format", "report_signature", "vek_chain", "vek_validity", "vek_tcb", "vek_chip_id", "crl", "debug"),
+                 "tdx": ("format", "quote_signature", "qe_report_signature", "qe_binding", "pck_chain", "crl",
+                         "tcb_info_signature", "qe_identity_signature", "collateral_dates", "fmspc", "module_identity",
+                         "qe_identity", "tcb_status", "debug"),
+                 "azure": ("format", "runtime_data_binding", "ak_binding", "td_quote_binding"),
+                 "tpm": ("quote_format", "quote_signature", "extra_data", "pcr_digest", "ak_attributes", "ak_chain",
+                         "ak_anchor", "eventlog_replay"),
+                 "document": ("format", "clock"), "binding": ("nonce", "ak"), "platform": ("hardware_root",),
+                 "workload": ("log_replay",), "journal": ("log_replay",), "ccel": ("replay",), "tls": ("key",),
+                 "golden": ("signature", "tee", "pcrs", "workload")}
+        others = {"tdx" if SNP else "snp"} | (set() if AZURE else {"azure"}) | ({"tpm"} if BARE else set())
+        for roots in (True, False):
+            checks = self.checks(self.run_cli(self.doc, *self.accept(), roots=roots)[1])
+            for kind, tails in names.items():
+                for tail in tails:
+                    self.assertIn(f"{kind}.{tail}", checks)
+                    if kind in others:
+                        self.assertIsNone(checks[f"{kind}.{tail}"]["ok"], tail)
+        self.assertIs(checks["platform.hardware_root"]["ok"], False)
+
     def test_empty_golden(self):
         """A golden measurement that came to nothing on the way is not one that nobody asked for."""
         rc, answer = self.run_cli(self.doc, "--golden", self.file("empty.json", b""), *self.accept())
