@@ -1,0 +1,402 @@
+"""Updates, logs and maintenance of a workload that runs: real podman, an emulated machine, the real verifier.
+usage: test_update.py BIN_DIR [TESTS]"""
+import base64
+import hashlib
+import http.client
+import io
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import zipfile
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import test_workload as rig  # noqa: E402  enters namespaces of its own, takes BIN_DIR from the arguments
+
+ALL = {"workload_config": {"services": {"allow_update": True, "allow_remove": True, "allow_add_new_service": True}}}
+BOUNDARY = "----update"
+
+
+def zip_of(folder, leave_out=(), extra=()):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+        for path, _, names in os.walk(folder):
+            for name in sorted(names):
+                inside = os.path.relpath(os.path.join(path, name), folder)
+                if inside not in leave_out:
+                    z.write(os.path.join(path, name), "workload/" + inside)
+        for name, text in extra:
+            z.writestr(name, text)
+    return out.getvalue()
+
+
+class Machine(rig.Machine):
+    token = None
+
+    def start(self):
+        super().start()
+        if not self.token:
+            self.wait()
+            status, _, body = self.agent.request("external", "GET", "/api-token")
+            assert status == 200, body
+            self.token = body.decode()
+
+    def manage(self, method, path, body=None, headers=None):
+        """Like Agent.request(), with the token and time for containers to start."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        c = http.client.HTTPSConnection("127.0.0.1", self.agent.port("external"), timeout=120, context=context)
+        c.request(method, path, body=body, headers={"Authorization": f"Bearer {self.token}", **(headers or {})})
+        answer = c.getresponse()
+        text = answer.read()
+        c.close()
+        return answer.status, json.loads(text)
+
+    def update(self, data, query="", headers=None):
+        body = (f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="w.zip"\r\n\r\n'.encode() + data
+                + f"\r\n--{BOUNDARY}--\r\n".encode())
+        return self.manage("POST", "/update-workload" + query, body,
+                           {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", **(headers or {})})
+
+    def ids(self):
+        return {k: v["Id"] for k, v in self.containers().items()}
+
+    def log_types(self):
+        return [e["type"] for e in self.agent.get("/collaterals/x")["workload_log"]]
+
+
+class Updates(unittest.TestCase):
+    def machine(self, policy=ALL, **more):
+        workload = rig.Workload(policy=policy, **more)
+        self.addCleanup(workload.drop)
+        machine = Machine(workload)
+        self.addCleanup(machine.__exit__)
+        machine.start()
+        return machine
+
+    def next_of(self, machine, **texts):
+        """A copy of the workload, to change: what a publisher has."""
+        following = object.__new__(rig.Workload)
+        following.folder = tempfile.mkdtemp(dir="/run")
+        following.path = os.path.join(following.folder, "workload")
+        shutil.copytree(machine.workload.path, following.path)
+        self.addCleanup(following.drop)
+        return following
+
+    def runs(self, machine, workload):
+        """That is what is measured, what is on the disk, and what a verifier accepts."""
+        document = machine.agent.get("/collaterals/n")
+        self.assertEqual(machine.pcrs(document)[23], workload.measure()["banks"]["sha256"]["23"])
+        done = machine.verify(document, "--nonce", "n")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual({k: v["State"] for k, v in machine.containers().items()}, {"web": "running", "db": "running"})
+        with open(os.path.join(workload.path, "config/page")) as f:
+            page = f.read()
+        self.assertEqual(machine.inside("web", "/bin/busybox", "cat", "/srv/page").stdout, page)
+        with open(os.path.join(machine.workload.path, "config/page")) as f:
+            self.assertEqual(f.read(), page)
+        self.assertEqual(os.listdir(machine.workload.folder), ["workload"])
+        measurements = machine.agent.get("/measurements")
+        self.assertEqual(measurements["verdict"], "agrees", measurements)
+
+    def test_what_changed_is_replaced_and_nothing_else(self):
+        m = self.machine()
+        before, golden = m.ids(), m.agent.get("/golden-measurement")
+        golden_path = os.path.join(m.state, "golden.json")
+        with open(golden_path, "w") as f:
+            json.dump(golden, f)
+        self.assertEqual(m.verify(m.agent.get("/collaterals/a"), "--golden", golden_path).returncode, 0)
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        data = zip_of(new.path)
+        status, dry = m.update(data, "?dry_run=1")
+        self.assertEqual(status, 200, dry)
+        self.assertEqual(dry["policy"], {"allowed": True, "refused": []})
+        self.assertEqual(dry["services"], {"added": [], "removed": [], "changed": ["web"], "unchanged": ["db"]})
+        self.assertEqual(dry["banks"]["sha256"]["23"], new.measure()["banks"]["sha256"]["23"])
+        self.assertEqual(m.ids(), before)
+        self.runs(m, m.workload)
+        status, done = m.update(data)
+        self.assertEqual(status, 200, done)
+        self.assertEqual((done["status"], done["services"]["changed"]), ("updated", ["web"]))
+        self.assertEqual(done["pcrs"]["sha256"]["23"], new.measure()["banks"]["sha256"]["23"])
+        after = m.ids()
+        self.assertEqual(after["db"], before["db"])
+        self.assertNotEqual(after["web"], before["web"])
+        self.runs(m, new)
+        self.assertIn("update", m.log_types())
+        refused = m.verify(m.agent.get("/collaterals/a"), "--golden", golden_path)
+        self.assertEqual(refused.returncode, 1, refused.stdout)
+        journal = m.agent.get("/journal")
+        act = [a for a in journal["acts"].values() if a["verb"] == "update-workload"]
+        self.assertEqual([(a["outcome"], a["what"]["zip_sha384"]) for a in act], [("done", hashlib.sha384(data).hexdigest())])
+        self.assertEqual(journal["verdict"], "agrees")
+        # an image
+        new.image("db", "2")
+        status, done = m.update(zip_of(new.path))
+        self.assertEqual((status, done.get("services", {}).get("changed")), (200, ["db"]), done)
+        self.runs(m, new)
+        # a restart of the agent: the new one, measured once
+        events = len(m.log_types())
+        ids = m.ids()
+        m.agent.stop()
+        m.start()
+        m.wait()
+        self.assertEqual((len(m.log_types()), m.ids()), (events, ids))
+        self.runs(m, new)
+
+    def test_without_policy_file_and_back(self):
+        m = self.machine()
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        status, done = m.update(zip_of(new.path, leave_out=["config/cvm_agent/cvm_agent_policy.json"]))
+        self.assertEqual(status, 200, done)
+        self.runs(m, new)  # the policy file was carried over
+
+    def test_what_the_policy_refuses(self):
+        m = self.machine(policy={"workload_config": {"services": {"allow_update": ["db"]}}})
+        before = m.ids()
+
+        def refuse(status, pattern, data, query=""):
+            got, body = m.update(data, query)
+            self.assertEqual(got, status, body)
+            self.assertRegex(body["error"], pattern)
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        refuse(403, "service web is changed: .*allow_update", zip_of(new.path))
+        got, dry = m.update(zip_of(new.path), "?dry_run=1")
+        self.assertEqual((got, dry["policy"]["allowed"], len(dry["policy"]["refused"])), (200, False, 1), dry)
+        new = self.next_of(m)
+        new.write("config/cvm_agent/cvm_agent_policy.json", json.dumps(ALL))
+        refuse(403, "cvm_agent_policy.json is another one", zip_of(new.path))
+        new = self.next_of(m)
+        new.write("config/cvm_agent/owner.pub", ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode())
+        refuse(403, "owner.pub is another one", zip_of(new.path))
+        for change, pattern in [((" state:\n", " state:\n  more:\n"), "volumes"), (("volumes:\n  state", "networks:\n  n: {}\nvolumes:\n  state"), "networks"),
+                                (("  db:\n", "  more: {image: localhost/db:1}\n  db:\n"), "service more is new"),
+                                (("image: localhost/web:1", "image: localhost/web:1\n    privileged: true"), "privileged: refused: gives the container the host"),
+                                (("    depends_on: {db: {condition: service_healthy}}\n", ""), "service web is changed")]:
+            new = self.next_of(m)
+            self.assertIn(change[0], rig.COMPOSE)
+            new.write("docker-compose.yml", rig.COMPOSE.replace(*change))
+            refuse(403, pattern, zip_of(new.path))
+        refuse(400, "docker-compose.yml", zip_of(new.path, leave_out=["docker-compose.yml"]))
+        refuse(400, r"\.\.", zip_of(m.workload.path, extra=[("workload/../../etc/x", "x")]))
+        refuse(400, "below workload", zip_of(m.workload.path, extra=[("etc/x", "x")]))
+        refuse(400, "not one|is not|only|unknown|refused|no place|belong", zip_of(m.workload.path, extra=[("workload/other.txt", "x")]))
+        refuse(400, "zip", b"PK nothing")
+        self.assertEqual(m.ids(), before)
+        self.runs(m, m.workload)
+        self.assertNotIn("update", m.log_types())
+
+    def test_one_at_a_time(self):
+        m = self.machine()
+        new = self.next_of(m)
+        new.write("docker-compose.yml", rig.COMPOSE.replace("interval: 1s", "interval: 2s"))
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(m.update(zip_of(new.path))[0])) for _ in range(3)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sorted(answers), [200, 409, 409])
+
+    def test_a_service_that_does_not_come_up(self):
+        m = self.machine()
+        for change in [("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"), ('"/bin/busybox", "true"', '"/bin/busybox", "false"')]:
+            new = self.next_of(m)
+            new.write("config/page", "two\n")
+            self.assertIn(change[0], rig.COMPOSE)
+            new.write("docker-compose.yml", rig.COMPOSE.replace(*change).replace("interval: 1s", "interval: 1s, retries: 1"))
+            status, body = m.update(zip_of(new.path))
+            self.assertEqual(status, 503, body)
+            self.assertIn("the old workload runs", body["error"])
+            self.runs(m, m.workload)
+        types = m.log_types()
+        self.assertEqual((types.count("update"), types.count("rollback")), (2, 2))
+
+    def test_killed_at_each_step(self):
+        points = ["update-staged", "update-measured", "update-exchanged", "update-applied", "update-healthy", "update-stored", "update-settled"]
+        m = self.machine()
+        old = self.next_of(m)
+        for number, point in enumerate(points):
+            m.agent.stop()
+            os.environ["CVM_FAULT"] = point
+            try:
+                m.start()
+                m.wait()
+            finally:
+                del os.environ["CVM_FAULT"]
+            new = self.next_of(m)
+            new.write("config/page", f"page {number}\n")
+            with self.assertRaises((http.client.HTTPException, OSError)):
+                m.update(zip_of(new.path))
+            m.agent.process.wait(20)
+            m.start()
+            m.wait()
+            with open(os.path.join(m.workload.path, "config/page")) as f:
+                stored = f.read()
+            late = points.index("update-healthy") <= number
+            self.assertEqual(stored == f"page {number}\n", late, point)
+            self.runs(m, new if late else old)
+            old = new if late else old
+            # and it can be updated still
+            new.write("config/page", f"again {number}\n")
+            status, body = m.update(zip_of(new.path))
+            self.assertEqual(status, 200, (point, body))
+            self.runs(m, new)
+            old = new
+
+    def test_killed_in_a_rollback(self):
+        m = self.machine()
+        m.agent.stop()
+        os.environ["CVM_FAULT"] = "update-rolling-back"
+        try:
+            m.start()
+            m.wait()
+        finally:
+            del os.environ["CVM_FAULT"]
+        new = self.next_of(m)
+        new.write("docker-compose.yml", rig.COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
+        with self.assertRaises((http.client.HTTPException, OSError)):
+            m.update(zip_of(new.path))
+        m.agent.process.wait(20)
+        m.start()
+        m.wait()
+        self.runs(m, m.workload)
+
+    def test_the_owner(self):
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        workload = rig.Workload(policy=ALL, config={"config/cvm_agent/owner.pub": pem})
+        self.addCleanup(workload.drop)
+        m = Machine(workload)
+        self.addCleanup(m.__exit__)
+        m.token = "-"
+        m.start()
+        m.wait()
+        der = m.agent.server_certificate()
+        spki = x509.load_der_x509_certificate(der).public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
+        self.assertEqual(m.agent.request("external", "GET", "/api-token")[0], 403)
+        status, _, body = m.agent.request("external", "GET", "/api-token",
+                                          {"X-Owner-Signature": sign(b"cvm-agent/api-token\0" + hashlib.sha256(spki).digest())})
+        self.assertEqual(status, 200, body)
+        m.token = body.decode()
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        data = zip_of(new.path)
+
+        def headers(n, data=data):
+            return {"X-Owner-Version": str(n), "X-Owner-Signature": sign(b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())}
+        self.assertEqual(m.update(data)[0], 403)
+        self.assertEqual(m.update(data, headers={**headers(7), "X-Owner-Version": "8"})[0], 403)
+        self.assertEqual(m.update(data, headers=headers(7, data + b"x"))[0], 403)
+        self.runs(m, m.workload)
+        self.assertEqual(m.update(data, "?dry_run=1", headers=headers(7))[0], 200)
+        status, body = m.update(data, headers=headers(7))
+        self.assertEqual(status, 200, body)
+        self.runs(m, new)
+        for n in 7, 6:
+            status, body = m.update(data, headers=headers(n))
+            self.assertEqual(status, 403)
+            self.assertIn("not above 7", body["error"])
+        self.assertEqual(m.update(data, headers=headers(8))[0], 200)
+
+    def test_a_full_partition(self):
+        m = self.machine()
+        size = sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(m.workload.path) for name in names)
+        aside = tempfile.mkdtemp(dir="/run")
+        m.agent.stop()
+        shutil.move(m.workload.path, aside)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size + (1 << 20)}", "none", m.workload.folder], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", m.workload.folder])
+        shutil.copytree(os.path.join(aside, "workload"), m.workload.path)
+        m.start()
+        m.wait()
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        status, body = m.update(zip_of(new.path))
+        self.assertEqual(status, 503, body)
+        self.assertIn("No space", body["error"])
+        self.runs(m, m.workload)
+        self.assertNotIn("update", m.log_types())
+
+    def test_logs(self):
+        m = self.machine()
+        status, logs = m.manage("GET", "/container-logs")
+        self.assertEqual(status, 200, logs)
+        self.assertEqual(len(logs), 2)
+        self.assertIn("hello\n", "".join(one["log"] for one in logs))
+        status, logs = m.manage("GET", "/container-logs?name=web&name=db&tail=1")
+        self.assertEqual([one["name"] for one in logs], ["web", "db"])
+        self.assertEqual(logs[0]["log"], "hello\n")
+        self.assertEqual(m.manage("GET", "/container-logs?name=nobody")[0], 404)
+        self.assertEqual(m.manage("GET", "/container-logs?name=web&since=2099-01-01T00:00:00Z")[1][0]["log"], "")
+        # a stream goes on, and neither side holds the other up
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        c = http.client.HTTPSConnection("127.0.0.1", m.agent.port("external"), timeout=20, context=context)
+        c.request("GET", "/container-logs?name=web&follow=1", headers={"Authorization": f"Bearer {m.token}"})
+        answer = c.getresponse()
+        self.assertEqual((answer.status, answer.getheader("content-type")), (200, "application/x-ndjson"))
+        line = json.loads(answer.readline())
+        self.assertEqual((line["name"].split("_")[-2] if "_" in line["name"] else line["name"], line["log"].strip()), ("web", "hello"))
+        m.inside("web", "/bin/busybox", "sh", "-c", "echo later > /proc/1/fd/1")
+        self.assertEqual(json.loads(answer.readline())["log"].strip(), "later")
+        c.close()
+        open_ones = []
+        for _ in range(3):  # streams that are left open do not keep the agent from stopping
+            c = http.client.HTTPSConnection("127.0.0.1", m.agent.port("external"), timeout=20, context=context)
+            c.request("GET", "/container-logs?follow=1", headers={"Authorization": f"Bearer {m.token}"})
+            c.getresponse().readline()
+            open_ones.append(c)
+        status, took = m.agent.stop()
+        self.assertEqual(status, 0)
+        self.assertLess(took, 2.5)
+
+    def test_maintenance(self):
+        compose = rig.COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000",
+                                      "trap 'echo signalled' USR2; while true; do /bin/busybox sleep 0.1; done")
+        m = self.machine(policy={"cvm_config": {"maintenance_mode": {"allow": True, "signal": "SIGUSR2"},
+                                                "firewall": {"maintenance_mode_host_port": "2222"}}}, compose=compose)
+        for body in b"", b"{}", b'{"action":"open"}', b'{"action":"enable","delay_seconds":-1}', b'{"action":"enable","x":1}':
+            self.assertEqual(m.manage("POST", "/maintenance-mode", body)[0], 400, body)
+        status, answer = m.manage("POST", "/maintenance-mode", b'{"action":"enable"}')
+        self.assertEqual(status, 200, answer)
+        self.assertEqual((answer["status"], answer["maintenance_action"], answer["port"], answer["delay_seconds"]),
+                         ("maintenance mode triggered", "enable", "2222", 0))
+        self.assertEqual(set(answer["results"].values()), {name + "\n" for name in answer["results"]})
+        self.assertEqual(len(answer["results"]), 2)
+        self.assertRegex(answer["timestamp"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+
+        def signals():
+            return m.manage("GET", "/container-logs?name=web")[1][0]["log"].count("signalled")
+
+        def until(n):
+            end = time.monotonic() + 10
+            while signals() < n and time.monotonic() < end:
+                time.sleep(0.1)
+            self.assertEqual(signals(), n)
+        until(1)
+        m.manage("POST", "/maintenance-mode", b'{"action":"disable","delay_seconds":600}')
+        status, answer = m.manage("POST", "/maintenance-mode", b'{"action":"disable","delay_seconds":1}')
+        self.assertEqual((answer["delay_seconds"], answer["results"]), (1, {}))
+        until(2)
+        acts = [a for a in m.agent.get("/journal")["acts"].values() if a["verb"] == "maintenance-mode"]
+        self.assertEqual(sorted(a["outcome"] for a in acts), ["done", "done", "refused"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
