@@ -222,6 +222,8 @@ int acts_read(struct acts *a, json_t **out, struct err *err)
     if (file_read(a->path, ACTS_FILE_MAX, &text, &n, err) < 0)
         return -1;
     struct bytes rest = bytes_of(text, n);
+    const uint8_t *head = memchr(rest.p, '\n', rest.n); /* the boot's line is no act */
+    rest = head ? bytes_of(head + 1, rest.n - (size_t)(head + 1 - rest.p)) : bytes_of(NULL, 0);
     for (const uint8_t *end; all && rest.n && (end = memchr(rest.p, '\n', rest.n));) {
         struct bytes line = bytes_of(rest.p, (size_t)(end - rest.p));
         uint8_t digest[48];

@@ -128,7 +128,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
             r->service = service_sockets_name(side->server->sockets, (unsigned)tag >> PORT_BITS);
         request_route(r, method, version);
         /* An answer given now leaves the body unread and closes the connection. */
-        return r->failed && request_has_body(r) ? request_answer(r) : MHD_YES;
+        return r->failed && request_has_body(r) && !request_worth_draining(r) ? request_answer(r) : MHD_YES;
     }
     if (*size) {
         request_take(r, data, *size);

@@ -12,6 +12,9 @@
 
 #include <errno.h>
 
+/* So long a service without a health check has run before the update counts as one that runs. */
+#define SETTLE_MS 1500
+
 struct step {
     struct workload *w;
     const struct update *u;
@@ -64,31 +67,53 @@ static struct runner runner_of(const struct step *s, const struct prepared *p)
     return r;
 }
 
-struct hashes {
+/* What a service is, for the rules: the hash of its container, and what it depends on, which is no part of
+ * the container. */
+struct definitions {
     struct rule_service *service;
-    char (*config)[ENGINE_ID_SIZE];
+    char **text;
     size_t n;
 };
 
-static void hashes_done(struct hashes *h)
+static void definitions_done(struct definitions *d)
 {
-    free(h->service);
-    free((void *)h->config);
+    for (size_t i = 0; d->text && i < d->n; i++)
+        free(d->text[i]);
+    free(d->text);
+    free(d->service);
 }
 
-static int hash_services(const struct step *s, const struct prepared *p, struct hashes *h, struct err *err)
+static char *define(const struct runner *r, const struct prepared *p, size_t i, struct err *err)
+{
+    const struct compose_service *s = &p->compose->services[i];
+    AUTO(buf_done) struct buf text = buf_new(1u << 20);
+    char config[ENGINE_ID_SIZE];
+    if (runner_config(r, p->compose, s, p->images[i].id, config, err) < 0)
+        return NULL;
+    buf_str(&text, config);
+    for (size_t k = 0; k < s->depends_count; k++)
+        buf_printf(&text, " %s/%d/%d/%d", s->depends[k].service, (int)s->depends[k].condition,
+                   (int)s->depends[k].required, (int)s->depends[k].restart);
+    char *out = buf_take_str(&text);
+    if (!out)
+        err_set(err, ERR_IO, ENOMEM, "no memory for services");
+    return out;
+}
+
+static int define_services(const struct step *s, const struct prepared *p, struct definitions *d,
+                           struct err *err)
 {
     const struct runner r = runner_of(s, p);
-    h->n = p->compose->service_count;
-    h->service = calloc(h->n + 1, sizeof(*h->service));
-    h->config = calloc(h->n + 1, sizeof(*h->config));
-    if (!h->service || !h->config)
+    d->n = p->compose->service_count;
+    d->service = calloc(d->n + 1, sizeof(*d->service));
+    d->text = calloc(d->n + 1, sizeof(*d->text));
+    if (!d->service || !d->text)
         return err_set(err, ERR_IO, ENOMEM, "no memory for services");
-    for (size_t i = 0; i < h->n; i++) {
-        const struct compose_service *service = &p->compose->services[i];
-        if (runner_config(&r, p->compose, service, p->images[i].id, h->config[i], err) < 0)
+    for (size_t i = 0; i < d->n; i++) {
+        d->text[i] = define(&r, p, i, err);
+        if (!d->text[i])
             return -1;
-        h->service[i] = (struct rule_service){ service->name, h->config[i] };
+        d->service[i] = (struct rule_service){ p->compose->services[i].name, d->text[i] };
     }
     return 0;
 }
@@ -106,7 +131,7 @@ static int first_refusal(const struct step *s, struct err *err)
 /* What needs no images is judged first: nothing is pulled for an update that is refused anyway. */
 static int judge(struct step *s, struct err *err)
 {
-    AUTO(hashes_done) struct hashes now = { NULL, NULL, 0 }, next = { NULL, NULL, 0 };
+    AUTO(definitions_done) struct definitions now = { NULL, NULL, 0 }, next = { NULL, NULL, 0 };
     AUTO(json_drop) json_t *nothing = json_object(), *early = json_array();
     const struct runner r = runner_of(s, s->next);
     s->refused = json_array();
@@ -116,8 +141,8 @@ static int judge(struct step *s, struct err *err)
         || (!s->u->dry_run && first_refusal(s, err) < 0))
         return -1;
     json_array_clear(s->refused);
-    if (prepare_images(s->next, &r, err) < 0 || hash_services(s, s->w->now, &now, err) < 0
-        || hash_services(s, s->next, &next, err) < 0)
+    if (prepare_images(s->next, &r, err) < 0 || define_services(s, s->w->now, &now, err) < 0
+        || define_services(s, s->next, &next, err) < 0)
         return -1;
     s->diff = update_diff(now.service, now.n, next.service, next.n);
     if (!s->diff)
@@ -161,7 +186,8 @@ static void set_root(struct workload_tree *t, const char *path)
 
 static int apply(struct step *s, struct prepared *p, struct err *err)
 {
-    const struct runner r = runner_of(s, p);
+    struct runner r = runner_of(s, p);
+    r.settle_ms = SETTLE_MS;
     return runner_apply(&r, p->compose, p->images, p->compose->service_count, &s->report, err);
 }
 

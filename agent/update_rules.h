@@ -10,7 +10,7 @@
 /** One service, as far as the rules see it. */
 struct rule_service {
     const char *name;
-    const char *config; /* hash of its settings, image and files */
+    const char *config; /* stands for its settings, image, files and dependencies */
 };
 
 /** {"added":[],"removed":[],"changed":[],"unchanged":[]}, names in order.

@@ -1,6 +1,7 @@
 """Tokens, acts and the management routes over real sockets: usage: test_manage.py AGENT_OVER_FAKE [unittest arguments]"""
 import base64
 import hashlib
+import http.client
 import json
 import os
 import ssl
@@ -253,8 +254,17 @@ class Upload(unittest.TestCase):
             self.assertLess(max(peak), 16 << 10)
 
     def test_no_token_no_upload(self):
-        answer = self.post(b"", length=1 << 20, token="x" * 32)
+        answer = self.post(b"", length=1 << 30, token="x" * 32)
         self.assertEqual(answer[0], 401)
+        # a client that reads no answer before it has sent everything gets it all the same
+        self.assertEqual(self.post(b"x" * (8 << 20), token="x" * 32)[0], 401)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        c = http.client.HTTPSConnection("127.0.0.1", self.agent.external, timeout=20, context=context)
+        for _ in range(2):
+            c.request("POST", "/livepatch", body=b"x" * (1 << 20), headers={"Authorization": "Bearer " + "x" * 32})
+            answer = c.getresponse()
+            self.assertEqual((answer.status, len(answer.read()) > 10), (401, True))
 
     def test_journal(self):
         self.assertEqual(self.agent.get("/journal", outside=True)[0], 401)
@@ -275,10 +285,10 @@ class Off(unittest.TestCase):
     def test_what_the_policy_has_not(self):
         with Agent(BINARY) as agent:
             token = token_of(agent)
-            answer = agent.get("/livepatch", outside=True, method="POST", extra=bearer(token) + "Content-Length: 99999999\r\n")
+            answer = agent.get("/livepatch", outside=True, method="POST", extra=bearer(token) + "Content-Length: 99999999\r\nExpect: 100-continue\r\n")
             self.assertEqual(answer[0], 403)
             self.assertIn("enable_livepatch", error_of(answer))
-            answer = agent.get("/update-workload", outside=True, method="POST", extra=bearer(token) + "Content-Length: 9999999\r\n")
+            answer = agent.get("/update-workload", outside=True, method="POST", extra=bearer(token) + "Content-Length: 9999999\r\nExpect: 100-continue\r\n")
             self.assertEqual(answer[0], 404)
             self.assertIn("no workload", error_of(answer))
             self.assertEqual(agent.get("/update-workload?dry_run=x", outside=True, method="POST", extra=bearer(token))[0], 400)

@@ -25,6 +25,8 @@ import test_workload as rig  # noqa: E402  enters namespaces of its own, takes B
 
 ALL = {"workload_config": {"services": {"allow_update": True, "allow_remove": True, "allow_add_new_service": True}}}
 BOUNDARY = "----update"
+# The services' main process ignores SIGTERM: waiting for it would be most of the test.
+COMPOSE = rig.COMPOSE.replace("    image: ", "    stop_grace_period: 0s\n    image: ")
 
 
 def zip_of(folder, leave_out=(), extra=()):
@@ -77,7 +79,7 @@ class Machine(rig.Machine):
 
 class Updates(unittest.TestCase):
     def machine(self, policy=ALL, **more):
-        workload = rig.Workload(policy=policy, **more)
+        workload = rig.Workload(policy=policy, **{"compose": COMPOSE, **more})
         self.addCleanup(workload.drop)
         machine = Machine(workload)
         self.addCleanup(machine.__exit__)
@@ -188,8 +190,8 @@ class Updates(unittest.TestCase):
                                 (("image: localhost/web:1", "image: localhost/web:1\n    privileged: true"), "privileged: refused: gives the container the host"),
                                 (("    depends_on: {db: {condition: service_healthy}}\n", ""), "service web is changed")]:
             new = self.next_of(m)
-            self.assertIn(change[0], rig.COMPOSE)
-            new.write("docker-compose.yml", rig.COMPOSE.replace(*change))
+            self.assertIn(change[0], COMPOSE)
+            new.write("docker-compose.yml", COMPOSE.replace(*change))
             refuse(403, pattern, zip_of(new.path))
         refuse(400, "docker-compose.yml", zip_of(new.path, leave_out=["docker-compose.yml"]))
         refuse(400, r"\.\.", zip_of(m.workload.path, extra=[("workload/../../etc/x", "x")]))
@@ -203,7 +205,7 @@ class Updates(unittest.TestCase):
     def test_one_at_a_time(self):
         m = self.machine()
         new = self.next_of(m)
-        new.write("docker-compose.yml", rig.COMPOSE.replace("interval: 1s", "interval: 2s"))
+        new.write("docker-compose.yml", COMPOSE.replace("interval: 1s", "interval: 2s"))
         answers = []
         threads = [threading.Thread(target=lambda: answers.append(m.update(zip_of(new.path))[0])) for _ in range(3)]
         for t in threads:
@@ -217,8 +219,8 @@ class Updates(unittest.TestCase):
         for change in [("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"), ('"/bin/busybox", "true"', '"/bin/busybox", "false"')]:
             new = self.next_of(m)
             new.write("config/page", "two\n")
-            self.assertIn(change[0], rig.COMPOSE)
-            new.write("docker-compose.yml", rig.COMPOSE.replace(*change).replace("interval: 1s", "interval: 1s, retries: 1"))
+            self.assertIn(change[0], COMPOSE)
+            new.write("docker-compose.yml", COMPOSE.replace(*change).replace("interval: 1s", "interval: 1s, retries: 1"))
             status, body = m.update(zip_of(new.path))
             self.assertEqual(status, 503, body)
             self.assertIn("the old workload runs", body["error"])
@@ -268,7 +270,7 @@ class Updates(unittest.TestCase):
         finally:
             del os.environ["CVM_FAULT"]
         new = self.next_of(m)
-        new.write("docker-compose.yml", rig.COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
+        new.write("docker-compose.yml", COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
         with self.assertRaises((http.client.HTTPException, OSError)):
             m.update(zip_of(new.path))
         m.agent.process.wait(20)
@@ -279,7 +281,7 @@ class Updates(unittest.TestCase):
     def test_the_owner(self):
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-        workload = rig.Workload(policy=ALL, config={"config/cvm_agent/owner.pub": pem})
+        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
         self.addCleanup(workload.drop)
         m = Machine(workload)
         self.addCleanup(m.__exit__)
@@ -367,7 +369,7 @@ class Updates(unittest.TestCase):
         self.assertLess(took, 2.5)
 
     def test_maintenance(self):
-        compose = rig.COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000",
+        compose = COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000",
                                       "trap 'echo signalled' USR2; while true; do /bin/busybox sleep 0.1; done")
         m = self.machine(policy={"cvm_config": {"maintenance_mode": {"allow": True, "signal": "SIGUSR2"},
                                                 "firewall": {"maintenance_mode_host_port": "2222"}}}, compose=compose)

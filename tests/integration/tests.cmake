@@ -142,6 +142,9 @@ if(CVM_EMULATOR)
     cvm_script_test(test_workload /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_workload.py
         ${CMAKE_BINARY_DIR}/bin)
     set_tests_properties(test_workload PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL ON)
+    cvm_script_test(test_update /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
+        ${CMAKE_BINARY_DIR}/bin)
+    set_tests_properties(test_update PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON)
 endif()
 cvm_script_test(test_engine /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_engine.py ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(test_engine PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
