@@ -15,7 +15,7 @@
 #define FIREWALL_MS     10000
 #define LIVEPATCH_MS    60000 /* the old patches' transitions */
 #define ENGINE_START_MS 60000
-#define ENGINE_MS       5000
+#define ENGINE_MS       15000 /* it may have to be started again */
 #define MAINTENANCE_MS  10000
 
 int priv_connect(const char *path, struct priv_client *out, struct err *err)
@@ -143,7 +143,8 @@ static int do_locked(struct priv_client *c, const struct priv_request *q, struct
                               .flags = q->flags,
                               .payload_size = (uint32_t)q->payload.n };
     uint8_t raw[PRIV_MESSAGE_SIZE];
-    memcpy(m.payload, q->payload.p, q->payload.n);
+    memcpy(m.payload, bytes_of(q->payload.p, 0).p,
+           q->payload.n); /* a request without a payload has no pointer */
     priv_message_encode(&m, raw);
     if (send_message(c->fd, raw, q->fd, err) < 0 || await_reply(c, q, reply, fd, err) < 0)
         return -1;

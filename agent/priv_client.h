@@ -64,7 +64,7 @@ MUST_USE int priv_livepatch_ready(struct priv_client *c, struct err *err);
 MUST_USE int priv_livepatch(struct priv_client *c, struct bytes module, struct err *err);
 
 /** Starts the container engine under a signature policy (workload/signature_policy.h); an engine that runs
- * already is stopped first, its containers go on.
+ * already is stopped first, its containers go on. Docker is refused.
  *  @return 0 when the engine answers, or -1 */
 MUST_USE int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, struct bytes policy,
                                struct err *err);

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #define SOCKET        "engine.sock"
-#define DOCKER_SOCKET "/run/docker.sock"
 #define DIRECTORY_MAX 44 /* measured: below longer paths conmon 2.1.6 does not tidy up ended containers */
 #define START_MS      45000
+#define RESTART_MS    10000
 #define POLL_MS       5
 
 int engine_dial(const char *directory)
@@ -186,9 +186,9 @@ static int ask_launcher(const struct priv_context *c, char what, struct err *err
                : err_set(err, ERR_IO, answer, "cannot start the container engine: %s", strerror(answer));
 }
 
-static int await_engine(const char *directory, struct err *err)
+static int await_engine(const char *directory, unsigned most_ms, struct err *err)
 {
-    for (unsigned waited = 0; waited < START_MS; waited += POLL_MS) {
+    for (unsigned waited = 0; waited < most_ms; waited += POLL_MS) {
         const struct timespec pause = { 0, POLL_MS * 1000000 };
         int fd = engine_dial(directory);
         if (fd >= 0)
@@ -198,17 +198,13 @@ static int await_engine(const char *directory, struct err *err)
     return err_set(err, ERR_IO, 0, "the container engine does not answer; see %.150s/engine.log", directory);
 }
 
-/* podman makes its socket; docker's runs already, and is linked to. */
-static int start_engine(const struct priv_context *c, unsigned kind, struct err *err)
+/* The socket of the one before must not be taken for the new one's. */
+static int start_engine(const struct priv_context *c, struct err *err)
 {
     char path[PATH_MAX];
     if (path_set(path, sizeof(path), err, "%s/" SOCKET, c->directory) < 0 || ask_launcher(c, 'k', err) < 0)
         return -1;
     unlink(path);
-    if (kind == PRIV_DOCKER)
-        return symlink(DOCKER_SOCKET, path) == 0
-                   ? 0
-                   : err_set(err, ERR_IO, (uint32_t)errno, "cannot link to docker: %s", strerror(errno));
     return ask_launcher(c, 'p', err);
 }
 
@@ -232,11 +228,29 @@ static enum priv_status start(struct priv_exchange *x)
     if (q->payload_size != 2 || q->payload[1] || (kind != PRIV_PODMAN && kind != PRIV_DOCKER)
         || read_policy(x->fd, &policy, &err) < 0)
         return PRIV_MALFORMED;
+    if (kind == PRIV_DOCKER)
+        return priv_say(
+            x, PRIV_FAILED, 0,
+            "docker is not supported: it can neither put a container into a user namespace of its own "
+            "nor check signatures; use podman");
     if (make_folders(x->ctx->directory, &err) < 0 || put_configuration(x->ctx, buf_bytes(&policy), &err) < 0
-        || start_engine(x->ctx, kind, &err) < 0)
+        || start_engine(x->ctx, &err) < 0)
         return priv_say_err(x, &err);
-    AUTO(close_fd) int fd = await_engine(x->ctx->directory, &err);
+    AUTO(close_fd) int fd = await_engine(x->ctx->directory, START_MS, &err);
     return fd < 0 ? priv_say_err(x, &err) : PRIV_OK;
+}
+
+/* An engine that has ended though it should run (out of memory, killed) is started again. */
+static enum priv_status connect_engine(struct priv_exchange *x)
+{
+    struct err err = { 0 };
+    x->reply_fd = engine_dial(x->ctx->directory);
+    int why = errno;
+    if (x->reply_fd < 0 && ask_launcher(x->ctx, 'r', &err) == 0)
+        x->reply_fd = await_engine(x->ctx->directory, RESTART_MS, &err);
+    return x->reply_fd >= 0 ? PRIV_OK
+                            : priv_say(x, PRIV_FAILED, (uint32_t)why, "the container engine does not run: %s",
+                                       strerror(why));
 }
 
 enum priv_status verb_engine(struct priv_exchange *x)
@@ -248,10 +262,7 @@ enum priv_status verb_engine(struct priv_exchange *x)
     case PRIV_ENGINE_STOP:
         return ask_launcher(x->ctx, 'k', &err) < 0 ? priv_say_err(x, &err) : PRIV_OK;
     case PRIV_ENGINE_CONNECT:
-        x->reply_fd = engine_dial(x->ctx->directory);
-        return x->reply_fd >= 0 ? PRIV_OK
-                                : priv_say(x, PRIV_FAILED, (uint32_t)errno,
-                                           "the container engine does not run: %s", strerror(errno));
+        return connect_engine(x);
     default:
         return PRIV_MALFORMED;
     }

@@ -24,6 +24,7 @@
 #define POLL_MS 10
 
 static pid_t engine;
+static bool wanted; /* started, and not stopped since */
 
 static void set_variable(char *out, size_t size, const char *name, const char *directory, const char *below)
 {
@@ -158,7 +159,11 @@ __attribute__((noreturn)) static void launch(int fd, const char *directory)
             continue;
         if (n != 1)
             break;
-        int rc = what == 'p' ? start(directory) : what == 'k' ? stop() : EINVAL;
+        wanted = what == 'p' || (wanted && what != 'k');
+        int rc = what == 'k'                  ? stop()
+                 : what != 'p' && what != 'r' ? EINVAL
+                 : wanted                     ? start(directory)
+                                              : ESRCH;
         uint8_t answer = (uint8_t)rc;
         if (send(fd, &answer, 1, MSG_NOSIGNAL) != 1)
             break;

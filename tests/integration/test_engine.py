@@ -41,6 +41,7 @@ class Workload:
         self.engine = f"/run/{name}/engine"
         for folder in "config", "secrets":
             os.makedirs(f"{self.tree}/{folder}")
+        os.chmod(self.tree, 0o700)  # as workload_tree_take() makes it
 
     def write(self, path, text):
         with open(f"{self.tree}/{path}", "w") as f:

@@ -188,6 +188,22 @@ class Engine(unittest.TestCase):
             self.assertEqual(priv.ask(ENGINE, STOP).status, OK)
             self.assertEqual(priv.ask(ENGINE, CONNECT).status, FAILED)
 
+    def test_docker_is_refused(self):
+        with Priv(PRIV) as priv:
+            reply = priv.ask(ENGINE, START, b"\2\0", sealed(b"{}"))
+            self.assertEqual(reply.status, FAILED)
+            self.assertIn("use podman", reply.text)
+
+    def test_an_engine_that_was_killed_comes_back(self):
+        with Priv(PRIV, "/run/killed/engine") as priv:
+            priv.start_engine()
+            pid = run("pgrep", "-f", "podman.*/run/killed/engine/engine.sock").split()[0]
+            os.kill(int(pid), 9)
+            time.sleep(0.5)
+            self.assertEqual(self.api(priv, "GET", "/info")[0], 200)
+            self.assertEqual(priv.ask(ENGINE, STOP).status, OK)
+            self.assertEqual(priv.ask(ENGINE, CONNECT).status, FAILED)
+
     def test_malformed(self):
         with Priv(PRIV) as priv:
             policy = b"{}"
