@@ -37,8 +37,10 @@ cmdline() {
     line+=" random.trust_bootloader=off oops=panic panic=1 vsyscall=none net.ifnames=0 console=ttyS0,115200"
     case $FLAVOUR in
     production) line+=" quiet loglevel=4 systemd.show_status=no" ;;
-    *) line+=" loglevel=5 systemd.show_status=yes cvm.flavour=$FLAVOUR" ;;
+    *) line+=" loglevel=6 systemd.show_status=no cvm.flavour=$FLAVOUR" ;;
     esac
+    # Only to show in a test that an attack works where a defence is missing.
+    [ "$FLAVOUR" != test ] || line=${line/"${CVM_TEST_DROP_WORD:-no such word} "/}
     printf '%s' "$line"
 }
 

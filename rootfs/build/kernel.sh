@@ -32,6 +32,7 @@ modules_install() { # modules_install POOL TREE
     MODULES=$1/usr/lib/modules/$KERNEL
     depmod -b "$1" "$KERNEL" || die "depmod failed on the kernel's package"
     list=$(of_flavour "$ROOT/rootfs/modules.list" | awk '{ print $NF }')
+    [ "$FLAVOUR" != test ] || list+=" ${CVM_TEST_ADD_MODULE:-}"
     for file in $(for name in $list; do module_closure "$name"; done | sort -u); do
         out=$2/usr/lib/modules/$KERNEL/${file%.xz}
         mkdir -p "$(dirname "$out")"

@@ -1,0 +1,99 @@
+"""A virtual machine for boot tests: QEMU in software emulation, OVMF, a software TPM. Everything it needs lies in one folder;
+its processes are stopped by their own ids."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+OVMF = "/usr/share/OVMF"
+CODE = f"{OVMF}/OVMF_CODE_4M.fd"
+VARS = f"{OVMF}/OVMF_VARS_4M.fd"
+TOOLS = ("qemu-system-x86_64", "swtpm", "swtpm_setup")
+
+
+def missing():
+    """What this machine lacks for a boot test, or None."""
+    for tool in TOOLS:
+        if not shutil.which(tool):
+            return f"{tool} is not installed"
+    for path in (CODE, VARS):
+        if not os.path.exists(path):
+            return f"{path} is not there: install the package ovmf"
+    return None
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Machine:
+    """Begins to boot a disk. The disk is not changed. variables: extra EFI variables, see nvram.py."""
+
+    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True):
+        self.folder, self.console, self.port = folder, os.path.join(folder, "console.log"), free_port()
+        os.makedirs(f"{folder}/tpm", exist_ok=True)
+        self.processes = []
+        with open(VARS, "rb") as f:
+            store = f.read()
+        with open(f"{folder}/vars.fd", "wb") as f:
+            f.write(nvram(store) if nvram else store)
+        subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", f"{folder}/tpm", "--pcr-banks", "sha256", "--create-ek-cert",
+                        "--create-platform-cert", "--lock-nvram"], check=True, stdout=subprocess.DEVNULL, timeout=60)
+        self.start(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}/tpm", "--ctrl", f"type=unixio,path={folder}/tpm.sock"])
+        self.wait(lambda: os.path.exists(f"{folder}/tpm.sock"), 10, "swtpm")
+        index = ",bootindex=1" if boot_index else ""
+        self.qemu = self.start([
+            "qemu-system-x86_64", "-machine", "q35,smm=off,sata=off", "-accel", "tcg,thread=multi",
+            # QEMU 7.2 breaks kernel 6.12 at cmpxchg16b.
+            "-cpu", "Nehalem,-cx16", "-m", "768", "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot",
+            "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}",
+            "-drive", f"if=pflash,format=raw,unit=1,file={folder}/vars.fd",
+            "-chardev", f"socket,id=tpm,path={folder}/tpm.sock", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
+            "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", f"virtio-blk-pci,drive=disk{index}",
+            "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8000", "-device", "virtio-net-pci,netdev=net,romfile=",
+            "-serial", f"file:{self.console}", *extra])
+
+    def start(self, command):
+        log = open(os.path.join(self.folder, f"{command[0]}.log"), "wb")
+        p = subprocess.Popen(["nice", *command], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        log.close()
+        self.processes.append(p)
+        return p
+
+    def wait(self, done, seconds, what):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if done():
+                return True
+            time.sleep(0.2)
+        raise AssertionError(f"{what}: not after {seconds} s. The console says:\n{self.said()[-3000:]}")
+
+    def said(self):
+        try:
+            with open(self.console, "rb") as f:
+                return f.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def off(self):
+        return self.qemu.poll() is not None
+
+    def close(self):
+        for p in reversed(self.processes):
+            if p.poll() is None:
+                p.send_signal(signal.SIGTERM)
+            try:
+                p.wait(10)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
