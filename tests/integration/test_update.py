@@ -316,6 +316,44 @@ class Updates(unittest.TestCase):
             self.assertIn("not above 7", body["error"])
         self.assertEqual(m.update(data, headers=headers(8))[0], 200)
 
+    def test_an_old_version_beyond_the_boot(self):
+        """On Azure the TPM is inside the TEE and remembers."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
+        self.addCleanup(workload.drop)
+        m = Machine(workload, shape="azure-snp")
+        self.addCleanup(m.__exit__)
+        m.token = "-"
+        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
+
+        def boot():
+            m.start()
+            m.wait()
+            der = m.agent.server_certificate()
+            spki = x509.load_der_x509_certificate(der).public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+            status, _, body = m.agent.request("external", "GET", "/api-token",
+                                              {"X-Owner-Signature": sign(b"cvm-agent/api-token\0" + hashlib.sha256(spki).digest())})
+            self.assertEqual(status, 200, body)
+            m.token = body.decode()
+
+        def update(n):
+            data = zip_of(workload.path)
+            return m.update(data, headers={"X-Owner-Version": str(n), "X-Owner-Signature":
+                                           sign(b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())})
+        boot()
+        status, body = update(5)
+        self.assertEqual(status, 200, body)
+        m.kill_containers()
+        m.agent.stop()
+        os.unlink(os.path.join(m.state, "emulator/azure-snp/tpm/tpm2-boot"))  # the machine's next boot
+        os.unlink(os.path.join(m.state, "owner_version.json"))
+        boot()
+        status, body = update(5)
+        self.assertEqual(status, 403, body)
+        self.assertIn("not above 5", body["error"])
+        self.assertEqual(update(6)[0], 200)
+
     def test_a_full_partition(self):
         m = self.machine()
         size = sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(m.workload.path) for name in names)

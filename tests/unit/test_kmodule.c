@@ -36,6 +36,8 @@ static void make(struct bytes info, struct buf *out)
     put_section(out, 11, 64 + sizeof(names), info.n);
 }
 
+#define ROW(text) text, sizeof(text) /* each string ends with its NUL */
+
 static void names_are_read(void **state)
 {
     static const struct {
@@ -44,14 +46,14 @@ static void names_are_read(void **state)
         const char *name; /* NULL: refused */
         bool livepatch;
     } rows[] = {
-        { "license=GPL\0name=patch_1\0livepatch=Y", 38, "patch_1", true },
-        { "name=plain", 11, "plain", false },
-        { "name=a\0livepatch=N", 19, "a", false },
-        { "license=GPL", 12, NULL, false },
-        { "name=", 6, NULL, false },
-        { "name=../../x", 13, NULL, false },
-        { "name=a b", 9, NULL, false },
-        { "name=a\0name=b", 14, NULL, false },
+        { ROW("license=GPL\0name=patch_1\0livepatch=Y"), "patch_1", true },
+        { ROW("name=plain"), "plain", false },
+        { ROW("name=a\0livepatch=N"), "a", false },
+        { ROW("license=GPL"), NULL, false },
+        { ROW("name="), NULL, false },
+        { ROW("name=../../x"), NULL, false },
+        { ROW("name=a b"), NULL, false },
+        { ROW("name=a\0name=b"), NULL, false },
         { "", 0, NULL, false },
     };
     (void)state;
@@ -81,7 +83,7 @@ static void every_cut_and_every_bit(void **state)
 {
     (void)state;
     AUTO(buf_done) struct buf file = buf_new(0);
-    make(bytes_of("name=patch\0livepatch=Y", 23), &file);
+    make(bytes_of("name=patch\0livepatch=Y", sizeof("name=patch\0livepatch=Y")), &file);
     for (size_t n = 0; n < file.n; n++) {
         AUTO(free_u8) uint8_t *cut = heap_copy(file.p, n);
         struct kmodule m;
