@@ -109,6 +109,19 @@ static enum MHD_Result run(struct request *r)
     return MHD_YES;
 }
 
+/* A body may be slow, but not as slow as its sender likes: so many bytes a second, beside the time of a head.
+ */
+#define BODY_RATE (64u << 10)
+
+static void allow_body(struct side *side, struct request *r)
+{
+    const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    uint64_t n = length ? strtoull(length, NULL, 10) : r->body_max;
+    if (r->route->body == BODY_TEXT && request_has_body(r))
+        conns_allow(side->conns, fd_of(r->connection),
+                    limits_of(side->server).head_seconds + (unsigned)(n / BODY_RATE), now_ms());
+}
+
 /* Called with the whole head, then with pieces of the body, then without data, and again after a resume. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data, size_t *size,
@@ -128,6 +141,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
             r->service = service_sockets_name(side->server->sockets, (unsigned)tag >> PORT_BITS);
         request_route(r, method, version);
         /* An answer given now leaves the body unread and closes the connection. */
+        if (r->route)
+            allow_body(side, r);
         return r->failed && request_has_body(r) && !request_worth_draining(r) ? request_answer(r) : MHD_YES;
     }
     if (*size) {
@@ -135,6 +150,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         *size = 0;
         return MHD_YES;
     }
+    if (!r->begun)
+        conns_allow(side->conns, fd_of(connection), CONN_BUSY_SECONDS, now_ms());
     return run(r);
 }
 

@@ -276,6 +276,23 @@ class Limits(unittest.TestCase):
             tls.settimeout(5)
             self.assertEqual(tls.recv(1), b"")
 
+    def test_slow_body(self):
+        """A byte now and then does not keep a connection: a body has a least rate."""
+        with Agent(BINARY, {"limits": {"head_seconds": 2}}) as agent:
+            sock = agent.connect()
+            start = time.monotonic()
+            sock.sendall(b"POST /offchain-verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+            try:
+                while time.monotonic() - start < 8:
+                    sock.sendall(b" ")
+                    time.sleep(0.1)
+            except OSError:
+                pass
+            self.assertTrue(1.5 < time.monotonic() - start < 5)
+            body = b'{"collaterals":"' + b" " * 600000 + b'"}'
+            head = b"POST /offchain-verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+            self.assertEqual(agent.raw(head + body)[0], 400)  # read, and no document
+
     def test_many_connections(self):
         with Agent(BINARY) as agent:
             socks = []
