@@ -264,6 +264,14 @@ struct host {
     atomic_bool stop;
 };
 
+/* truncate(2) would follow the link that lies there at times, and overwrite the machine's own file. */
+static void set_size(const char *path, off_t size)
+{
+    AUTO(close_fd) int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        (void)!ftruncate(fd, size);
+}
+
 static void *change(void *arg)
 {
     struct host *h = arg;
@@ -273,14 +281,16 @@ static void *change(void *arg)
     assert_int_equal(mkdir(path_of(h->p->folder, "config"), 0700), 0);
     for (unsigned i = 0; !atomic_load(&h->stop); i++) {
         (void)unlink(b);
-        if (i % 3 == 0)
+        if (i % 3 == 0) {
             (void)!symlink("/etc/passwd", b);
-        else
-            (void)!truncate(a, (off_t)(i % 2 ? 2000000 : 100));
-        if (i % 3 == 0)
             (void)!rename(b, a);
-        else if (i % 5 == 0)
-            (void)!truncate(a, 0);
+        } else if (i % 3 == 1) { /* a file again */
+            close(open(b, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+            set_size(b, 100);
+            (void)!rename(b, a);
+        } else {
+            set_size(a, i % 2 ? 2000000 : 0);
+        }
     }
     return NULL;
 }
