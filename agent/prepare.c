@@ -248,7 +248,8 @@ static int get_images(struct prepared *p, const struct runner *runner, struct er
     AUTO(registry_auth_drop) struct registry_auth *logins = NULL;
     if (read_tars(p->tree, &tars, err) < 0 || read_logins(p, &logins, err) < 0)
         return -1;
-    return runner_images(runner, p->compose, tars->row, tars->n, registry_auth_find, logins, p->images, err);
+    return runner_images(runner, p->compose, tars->row, tars->n, &p->signatures, registry_auth_find, logins,
+                         p->images, err);
 }
 
 static int make_plan(struct prepared *p, bool have_ids, struct err *err)

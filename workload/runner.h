@@ -25,9 +25,7 @@ struct runner {
     const char *project; /* label and prefix of names: "workload" */
     const char *tree;    /* absolute path of the private copy: binds, secrets and configs come from here */
     const struct workload_tree *listing; /* of the files that are at tree when containers start */
-    const char *socket_dir; /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
-    const struct signature_policy *signatures; /* of images that are pulled; NULL: not checked here */
-    const struct http *http;                   /* for signatures: the client for registries */
+    const char *socket_dir;    /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
     const struct owner *owner; /* NULL: no user namespace (only where the kernel or a test has none) */
     unsigned health_ms;        /* how long a service may take to become healthy, or to complete; 0: 60 s */
     unsigned settle_ms; /* how long a service without a health check must have run at the end; 0: not */
@@ -78,11 +76,12 @@ typedef bool runner_auth_fn(void *ctx, const char *host, struct engine_auth *out
 /** Gets the image of every service into the engine: from the .tar that has its name, else pulled, also if the
  * engine has one of that name (a tag may have moved). The id of a loaded image must be the one that was read
  * from the .tar.
- *  @param out  one for each service, in the file's order; service points into c
+ *  @param signatures  judges what is pulled before it is pulled: the engine alone does not check signatures
+ *  @param out         one for each service, in the file's order; service points into c
  *  @return 0, or -1 naming the service: ERR_DENIED (signature policy), ERR_NOT_FOUND, ERR_UNAVAILABLE */
 MUST_USE int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,
-                           size_t n_tars, runner_auth_fn *auth, void *auth_ctx, struct runner_image *out,
-                           struct err *err);
+                           size_t n_tars, const struct signature_policy *signatures, runner_auth_fn *auth,
+                           void *auth_ctx, struct runner_image *out, struct err *err);
 
 /** Watches the project's containers: runs health checks when they are due and tells what changed. */
 struct runner_watch;

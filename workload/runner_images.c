@@ -56,8 +56,8 @@ static bool credentials(runner_auth_fn *auth, void *ctx, const char *reference, 
 }
 
 static int get(const struct runner *r, const struct compose_service *s, const struct runner_tar *tars,
-               size_t n_tars, runner_auth_fn *auth, void *auth_ctx, char id[static ENGINE_ID_SIZE],
-               struct err *err)
+               size_t n_tars, const struct signature_policy *signatures, runner_auth_fn *auth, void *auth_ctx,
+               char id[static ENGINE_ID_SIZE], struct err *err)
 {
     char reference[REFERENCE_SIZE], pinned[REFERENCE_SIZE + 128];
     bool full;
@@ -72,25 +72,24 @@ static int get(const struct runner *r, const struct compose_service *s, const st
     if (s->pull_never)
         return err_set(err, ERR_NOT_FOUND, 0, "pull_policy is never, and no .tar has %.200s", reference);
     struct engine_auth login;
+    const struct http http = http_curl();
     bool known = credentials(auth, auth_ctx, reference, &login);
     const struct engine_auth *as = known ? &login : NULL;
-    if (!r->signatures)
-        return engine_image_pull(&r->engine, reference, as, id, err);
-    if (signature_policy_judge(r->signatures, r->http, reference, as, r->engine.cancel, pinned,
-                               sizeof(pinned), err)
+    if (signature_policy_judge(signatures, &http, reference, as, r->engine.cancel, pinned, sizeof(pinned),
+                               err)
         < 0)
         return -1;
     return engine_image_pull(&r->engine, pinned, as, id, err);
 }
 
 int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,
-                  size_t n_tars, runner_auth_fn *auth, void *auth_ctx, struct runner_image *out,
-                  struct err *err)
+                  size_t n_tars, const struct signature_policy *signatures, runner_auth_fn *auth,
+                  void *auth_ctx, struct runner_image *out, struct err *err)
 {
     for (size_t i = 0; i < c->service_count; i++) {
         struct err why = { 0 };
         out[i].service = c->services[i].name;
-        if (get(r, &c->services[i], tars, n_tars, auth, auth_ctx, out[i].id, &why) == 0)
+        if (get(r, &c->services[i], tars, n_tars, signatures, auth, auth_ctx, out[i].id, &why) == 0)
             continue;
         return err_set(err, why.kind, why.code, "image of service %.60s: %.220s", out[i].service, why.cause);
     }

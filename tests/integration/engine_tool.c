@@ -132,7 +132,6 @@ static double now(void)
 static int apply(struct settings *s, struct err *err)
 {
     AUTO(unload) struct workload w = { 0 };
-    struct http http = http_curl();
     struct runner_image images[IMAGES_MAX];
     struct owner owner;
     struct runner_report report = { .each = print_change };
@@ -143,13 +142,11 @@ static int apply(struct settings *s, struct err *err)
                               .tree = s->at ? s->at : s->tree,
                               .listing = w.listing,
                               .socket_dir = s->sockets,
-                              .signatures = &policy,
-                              .http = &http,
                               .owner = &owner,
                               .health_ms = s->health_ms,
                               .settle_ms = s->settle_ms };
     double begin = now();
-    if (runner_images(&r, w.compose, w.tars, w.n_tars, give_login, s, images, err) < 0)
+    if (runner_images(&r, w.compose, w.tars, w.n_tars, &policy, give_login, s, images, err) < 0)
         return -1;
     double got = now();
     for (size_t i = 0; i < w.compose->service_count; i++)

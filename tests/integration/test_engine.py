@@ -368,6 +368,10 @@ class FromRegistry(unittest.TestCase):
         self.assertTrue(error.startswith("denied:"), error)  # no scope: the default rejects
         w = Workload()
         w.image("bb")
+        for name in "unsigned", "foreign":
+            error = w.apply(f"services: {{x: {{image: '127.0.0.1:5001/{name}:1'}}}}", *policy, "--images-only", ok=False)
+            self.assertRegex(error, "^denied: .*image of service x")
+        w.apply("services: {x: {image: '127.0.0.1:5001/signed:1'}}", *policy, "--images-only")
         self.assertIn("denied:", w.apply("services: {x: {image: 'localhost/bb:1'}}", *policy, "--images-only", ok=False))
         policy = self.policy({"transports": {"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}})
         w.apply("services: {x: {image: 'localhost/bb:1'}}", *policy, "--images-only")
