@@ -25,6 +25,12 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+extern const struct command command_cleanup_aws;
+extern const struct command command_cleanup_azure;
+extern const struct command command_cleanup_gcp;
+extern const struct command command_deploy_aws;
+extern const struct command command_deploy_azure;
+extern const struct command command_deploy_gcp;
 extern const struct command command_collateral;
 extern const struct command command_collaterals;
 extern const struct command command_diff;

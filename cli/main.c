@@ -10,8 +10,14 @@
 /* A line each. clang-format would fill them up. */
 /* clang-format off */
 static const struct command *const table[] = {
+    &command_cleanup_aws,
+    &command_cleanup_azure,
+    &command_cleanup_gcp,
     &command_collateral,
     &command_collaterals,
+    &command_deploy_aws,
+    &command_deploy_azure,
+    &command_deploy_gcp,
     &command_diff,
     &command_doctor,
     &command_eval,

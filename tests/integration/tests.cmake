@@ -156,3 +156,5 @@ if(CVM_EMULATOR)
 endif()
 cvm_script_test(test_rego_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli)
+cvm_script_test(test_clouds /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_clouds.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli)

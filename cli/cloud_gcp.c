@@ -1,0 +1,70 @@
+/* Google Cloud: an image of the tar file, a confidential VM of it. Source: gcloud reference (compute images,
+ * firewall-rules, disks, instances; storage). Names and defaults: those of the automata tool. */
+#include "cli/cloud.h"
+
+#define PROJECT "--project=${project_id}"
+#define ZONE    "--zone=${region}"
+#define VALUE   "--format=value(name)"
+
+static const struct cloud_step steps[] = {
+    { .id = "bucket",
+      .title = "bucket",
+      .probe = { "gcloud", "storage", "buckets", "describe", "gs://${bucket}", PROJECT, VALUE },
+      .run = { "gcloud", "storage", "buckets", "create", "gs://${bucket}", PROJECT,
+               "--location=${bucket_region}", "--uniform-bucket-level-access" },
+      .undo = { "gcloud", "storage", "rm", "--recursive", "gs://${bucket}", PROJECT } },
+    { .id = "upload",
+      .title = "upload of the disk",
+      .of_disk = true,
+      .run = { "gcloud", "storage", "cp", "${disk}", "gs://${bucket}/${vm_name}.tar.gz", PROJECT },
+      .undo = { "gcloud", "storage", "rm", "gs://${bucket}/${vm_name}.tar.gz", PROJECT } },
+    { .id = "image",
+      .title = "image",
+      .of_disk = true,
+      .probe = { "gcloud", "compute", "images", "describe", "${vm_name}-image", PROJECT, VALUE },
+      .run = { "gcloud", "compute", "images", "create", "${vm_name}-image", PROJECT,
+               "--source-uri=gs://${bucket}/${vm_name}.tar.gz", "--storage-location=${bucket_region}",
+               "--guest-os-features=TDX_CAPABLE,SEV_SNP_CAPABLE,GVNIC,UEFI_COMPATIBLE,VIRTIO_SCSI_"
+               "MULTIQUEUE" },
+      .undo = { "gcloud", "compute", "images", "delete", "${vm_name}-image", PROJECT, "--quiet" } },
+    { .id = "firewall",
+      .title = "firewall rule",
+      .probe = { "gcloud", "compute", "firewall-rules", "describe", "${vm_name}-ingress", PROJECT, VALUE },
+      .run = { "gcloud", "compute", "firewall-rules", "create", "${vm_name}-ingress", PROJECT,
+               "--network=default", "--direction=INGRESS", "--priority=1000", "--allow=${allow}",
+               "--target-tags=${vm_name}-ingress" },
+      .undo = { "gcloud", "compute", "firewall-rules", "delete", "${vm_name}-ingress", PROJECT, "--quiet" } },
+    { .id = "data-disk",
+      .title = "data disk",
+      .when = "data_disk",
+      .probe = { "gcloud", "compute", "disks", "describe", "${data_disk}", ZONE, PROJECT, VALUE },
+      .run = { "gcloud", "compute", "disks", "create", "${data_disk}", ZONE, PROJECT, "--size=${disk_size}GB",
+               "--type=pd-balanced" } },
+    { .id = "vm",
+      .title = "machine",
+      .of_disk = true,
+      .probe = { "gcloud", "compute", "instances", "describe", "${vm_name}", ZONE, PROJECT, VALUE },
+      .run = { "gcloud", "compute", "instances", "create", "${vm_name}", ZONE, PROJECT,
+               "--machine-type=${vm_type}", "--confidential-compute-type=${confidential_type}",
+               "--maintenance-policy=TERMINATE", "--image=${vm_name}-image", "--image-project=${project_id}",
+               "--shielded-vtpm", "--shielded-integrity-monitoring", "--no-shielded-secure-boot",
+               "--tags=${vm_name}-ingress", "?data_disk:--disk=name=${data_disk},auto-delete=no,boot=no" },
+      .undo = { "gcloud", "compute", "instances", "delete", "${vm_name}", ZONE, PROJECT,
+                "--delete-disks=boot", "--quiet" } },
+    { .id = "address",
+      .title = "public address",
+      .capture = "address",
+      .run = { "gcloud", "compute", "instances", "describe", "${vm_name}", ZONE, PROJECT,
+               "--format=value(networkInterfaces[0].accessConfigs[0].natIP)" } },
+};
+
+const struct cloud cloud_gcp = {
+    .name = "gcp",
+    .tool = "gcloud",
+    .tool_hint = "install the Google Cloud CLI (cloud.google.com/sdk)",
+    .login = { "gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)" },
+    .login_hint = "gcloud auth login",
+    .steps = steps,
+    .n = sizeof(steps) / sizeof(steps[0]),
+    .address = "address",
+};
