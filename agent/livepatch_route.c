@@ -38,17 +38,23 @@ static int measure(struct tpm *tpm, void *arg, struct err *err)
     return workload_log_livepatch(m->log, tpm, m->name, m->sha384, err);
 }
 
-static int apply(struct workload *w, const struct kmodule *m, struct bytes module, const uint8_t *sha384,
+/* What the machine cannot do it says before the file is judged. */
+static int ready(struct workload *w, struct workload_log **log, struct err *err)
+{
+    *log = w->measurements ? measurements_log(w->measurements) : NULL;
+    if (!*log)
+        return err_set(err, ERR_UNAVAILABLE, 0, "there is no workload log to measure a livepatch in");
+    return priv_livepatch_ready(w->priv, err);
+}
+
+static int apply(struct workload *w, struct kmodule *m, struct bytes module, const uint8_t *sha384,
                  struct err *err)
 {
-    struct workload_log *log = w->measurements ? measurements_log(w->measurements) : NULL;
-    struct measuring measuring = { log, m->name, sha384 };
+    struct measuring measuring = { NULL, m->name, sha384 };
+    if (ready(w, &measuring.log, err) < 0 || kmodule_parse(module, m, err) < 0)
+        return -1;
     if (!m->livepatch)
         return err_set(err, ERR_DENIED, 0, "the module %s is no livepatch", m->name);
-    if (!log)
-        return err_set(err, ERR_UNAVAILABLE, 0, "there is no workload log to measure a livepatch in");
-    if (priv_livepatch_ready(w->priv, err) < 0)
-        return -1;
     if (collector_with_tpm(w->collector, measure, &measuring, err) < 0)
         return err_while(err, "measure the livepatch");
     if (priv_livepatch(w->priv, module, err) < 0)
@@ -56,15 +62,12 @@ static int apply(struct workload *w, const struct kmodule *m, struct bytes modul
     return 0;
 }
 
-static int judge_and_apply(struct request *r, struct bytes module, const struct uploaded *u, struct err *err)
+static int apply_and_record(struct request *r, struct bytes module, const struct uploaded *u, struct err *err)
 {
-    struct operate *o = server_operate(r->server);
     struct kmodule m = { "", false };
     struct err why = { 0 };
     char hex[97];
-    int rc = kmodule_parse(module, &m, &why);
-    if (rc == 0)
-        rc = apply(operate_workload(o), &m, module, u->sha384, &why);
+    int rc = apply(operate_workload(server_operate(r->server)), &m, module, u->sha384, &why);
     AUTO(json_drop)
     json_t *what = json_pack("{s:s, s:s}", "module", m.name, "sha384", hex_to(hex, bytes_of(u->sha384, 48)));
     if (operate_record(r, "livepatch", what, rc < 0 ? &why : NULL, err) < 0)
@@ -87,7 +90,7 @@ static int work(struct request *r, struct buf *out, struct err *err)
     void *p = u.size ? mmap(NULL, (size_t)u.size, PROT_READ, MAP_PRIVATE, u.fd, 0) : NULL;
     if (p == MAP_FAILED)
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot map the module: %s", strerror(errno));
-    int rc = judge_and_apply(r, bytes_of(p, p ? (size_t)u.size : 0), &u, err);
+    int rc = apply_and_record(r, bytes_of(p, p ? (size_t)u.size : 0), &u, err);
     if (p)
         munmap(p, (size_t)u.size);
     if (rc == 0)

@@ -22,7 +22,8 @@ static int absent(struct err *err)
 
 static int busy(struct err *err)
 {
-    return err_set(err, ERR_BUSY, 0, "another update runs: try again when it is done");
+    return err_set(err, ERR_BUSY, 0,
+                   "the workload starts, or another update runs: try again when that is done");
 }
 
 /* What can be said before the zip is read. */

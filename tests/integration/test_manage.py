@@ -226,7 +226,7 @@ class Upload(unittest.TestCase):
     def test_limits(self):
         answer = self.post(b"", length=(64 << 20) + (65 << 10))
         self.assertEqual(answer[0], 413)
-        for n, status in [(64 << 20, 400), ((64 << 20) + 1, 413)]:
+        for n, status in [(64 << 20, 503), ((64 << 20) + 1, 413)]:
             answer = self.post(b"x" * n, "application/octet-stream", chunked=True)
             self.assertEqual(answer[0], status, answer)
 
@@ -249,7 +249,7 @@ class Upload(unittest.TestCase):
             t.join()
         done.set()
         thread.join()
-        self.assertEqual(answers, [400] * 4)
+        self.assertEqual(answers, [503] * 4)
         if not os.environ.get("CVM_SANITIZED"):
             self.assertLess(max(peak), 16 << 10)
 
