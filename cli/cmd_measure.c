@@ -2,7 +2,7 @@
 
 #include "base/auto.h"
 #include "base/enc.h"
-#include "workload/measure.h"
+#include "workload/atakit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,18 +11,22 @@
 
 struct measuring {
     const char *dir, *images;
-    bool json;
+    bool json, atakit;
     struct workload_tree *tree;
+    struct buf yaml;
     struct compose *compose;
     struct workload_policy policy;
     struct measure_service *services;
     size_t n;
     struct measure_plan *plan;
+    struct atakit_plan *package;
 };
 
 static void measuring_done(struct measuring *m)
 {
     measure_plan_free(m->plan);
+    atakit_plan_free(m->package);
+    buf_done(&m->yaml);
     free(m->services);
     workload_policy_done(&m->policy);
     compose_free(m->compose);
@@ -46,18 +50,19 @@ static int load_policy(struct measuring *m, struct err *err)
 
 static int load_compose(struct measuring *m, struct err *err)
 {
-    AUTO(buf_done) struct buf yaml = buf_new(COMPOSE_FILE_MAX), env = buf_new(COMPOSE_ENV_MAX);
-    if (workload_tree_load(m->tree, COMPOSE_FILE, COMPOSE_FILE_MAX, &yaml, err) < 0
+    AUTO(buf_done) struct buf env = buf_new(COMPOSE_ENV_MAX);
+    m->yaml = buf_new(COMPOSE_FILE_MAX);
+    if (workload_tree_load(m->tree, COMPOSE_FILE, COMPOSE_FILE_MAX, &m->yaml, err) < 0
         || (workload_tree_find(m->tree, COMPOSE_ENV_FILE)
             && workload_tree_load(m->tree, COMPOSE_ENV_FILE, COMPOSE_ENV_MAX, &env, err) < 0)
-        || compose_parse(buf_bytes(&yaml), buf_bytes(&env), &m->compose, err) < 0)
+        || compose_parse(buf_bytes(&m->yaml), buf_bytes(&env), &m->compose, err) < 0)
         return err_while(err, COMPOSE_FILE);
     return measure_services(m->compose, &m->policy, &m->services, &m->n, err);
 }
 
 static int load(struct measuring *m, struct err *err)
 {
-    const struct tree_limits limits = { .skip_images = true };
+    const struct tree_limits limits = { .skip_images = true, .any_name = m->atakit };
     return workload_tree_read(m->dir, &limits, &m->tree, err) < 0 || load_policy(m, err) < 0
                    || load_compose(m, err) < 0
                ? -1
@@ -121,11 +126,12 @@ static int find_images(const struct measuring *m)
 {
     struct err err = { 0 };
     bool needed = false;
-    if (measure_find_images(m->tree, m->services, m->n, &err) == 0)
+    if (m->atakit ? atakit_find_images(m->tree, m->services, m->n, &err) == 0
+                  : measure_find_images(m->tree, m->services, m->n, &err) == 0)
         return 0;
     for (size_t i = 0; i < m->n; i++)
         needed = needed || (!m->services[i].skip && !m->services[i].has_id);
-    if (needed || err.kind == ERR_DENIED)
+    if (needed || m->atakit || err.kind == ERR_DENIED)
         return fail_err(err.kind == ERR_IO ? STATUS_ENVIRONMENT : STATUS_INPUT, m->dir, "images", &err);
     fail_err(0, m->dir, "warning: an image archive cannot be read", &err);
     return 0;
@@ -186,6 +192,26 @@ static int print(const struct measuring *m)
     return v ? write_json(v) : fail(STATUS_ENVIRONMENT, m->dir, "measure", "no memory");
 }
 
+/* The published recipe of others: PCR 23 alone. */
+static int measure_package(struct measuring *m)
+{
+    AUTO(buf_done) struct buf out = buf_new(SIZE_MAX / 2);
+    struct err err = { 0 };
+    if (atakit_plan_make(m->tree, m->compose, buf_bytes(&m->yaml), m->services, m->n, &m->package, &err) < 0)
+        return fail_err(err.kind == ERR_IO ? STATUS_ENVIRONMENT : STATUS_INPUT, m->dir, "measure", &err);
+    if (m->json) {
+        AUTO(json_drop) json_t *v = atakit_json(m->package);
+        return v ? write_json(v) : fail(STATUS_ENVIRONMENT, m->dir, "measure", "no memory");
+    }
+    for (size_t i = 0; i < m->package->n; i++) {
+        char hex[65];
+        buf_printf(&out, "%3zu  %-8s %s  %s\n", i, i ? "service" : "manifest",
+                   hex_to(hex, bytes_of(m->package->events[i].sha256, 32)), m->package->events[i].name);
+    }
+    put_hex(&out, "\nsha256\n  PCR 23 ", digest_bytes(&m->package->pcr23));
+    return write_out(&out, NULL);
+}
+
 static int measure(struct measuring *m)
 {
     struct err err = { 0 };
@@ -196,6 +222,8 @@ static int measure(struct measuring *m)
     int rc = m->images ? given_images(m) : 0;
     if (rc || (rc = find_images(m)) || (rc = name_missing(m)))
         return rc;
+    if (m->atakit)
+        return measure_package(m);
     if (measure_plan_make(m->tree, m->services, m->n, &m->plan, &err) < 0)
         return fail_err(STATUS_INPUT, m->dir, "measure", &err);
     return print(m);
@@ -213,8 +241,9 @@ static int run(int argc, char **argv)
     int rc = options_parse(&command_measure, argc, argv, rows, ARRAY_SIZE(rows), args, 1, 1);
     if (rc)
         return rc == STATUS_HELP ? STATUS_DONE : rc;
-    if (strcmp(scheme, "cvm-agent-v1") != 0)
-        return fail(STATUS_USAGE, scheme, "no such scheme", "cvm-agent-v1 is known");
+    m.atakit = strcmp(scheme, "atakit") == 0;
+    if (!m.atakit && strcmp(scheme, "cvm-agent-v1") != 0)
+        return fail(STATUS_USAGE, scheme, "no such scheme", "cvm-agent-v1 and atakit are known");
     m.dir = args[0];
     return measure(&m);
 }
@@ -229,6 +258,13 @@ const struct command command_measure = {
         "\n"
         "The id of a service's image (SHA-256 of its config blob, podman's image id) comes from the image\n"
         ".tar files beside docker-compose.yml, or from --images: a JSON file {\"service\":\"sha256:...\"}.\n"
-        "The machine must use these images: one that pulls another measures another.\n",
+        "The machine must use these images: one that pulls another measures another.\n"
+        "\n"
+        "  --images F  ids of images, as said above\n"
+        "  --scheme S  cvm-agent-v1, or atakit: the published recipe for a package with manifest.json and a\n"
+        "              compose file in its normal form; ids are then digests of manifests, and PCR 23 is "
+        "all\n"
+        "  --json      "
+        "{\"scheme\",\"events\":[...],\"banks\":{\"sha256\":{\"23\",\"16\",\"15\"},\"sha384\":{...}}}\n",
     .run = run,
 };

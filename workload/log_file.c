@@ -36,7 +36,7 @@ static void put_chained(struct buf *line, struct bytes record, const uint8_t cha
 }
 
 /* {...,"chain":"HEX"} → {...}, if it follows what was before. */
-static int unchain(struct measured_log *log, struct bytes line, struct buf *record, struct err *err)
+static int unchain(uint8_t chain[static 32], struct bytes line, struct buf *record, struct err *err)
 {
     uint8_t said[32], want[32];
     const uint8_t *tail = line.n > CHAIN_LEN ? line.p + line.n - CHAIN_LEN : NULL;
@@ -49,10 +49,10 @@ static int unchain(struct measured_log *log, struct bytes line, struct buf *reco
     buf_u8(record, '}');
     if (buf_check(record, "line", err) < 0)
         return -1;
-    chain_next(log->chain, buf_bytes(record), want);
+    chain_next(chain, buf_bytes(record), want);
     if (memcmp(said, want, sizeof(want)) != 0)
         return err_set(err, ERR_INPUT, 0, "changed since it was written: the hash chain breaks here");
-    memcpy(log->chain, want, sizeof(log->chain));
+    memcpy(chain, want, sizeof(want));
     return 0;
 }
 
@@ -168,7 +168,8 @@ static int read_line(struct measured_log *log, size_t number, struct bytes line,
 {
     AUTO(buf_done) struct buf record = buf_new(LOG_FILE_MAX);
     AUTO(json_drop) json_t *v = NULL;
-    if (unchain(log, line, &record, err) < 0 || json_parse(buf_bytes(&record), LOG_FILE_MAX, &v, err) < 0)
+    if (unchain(log->chain, line, &record, err) < 0
+        || json_parse(buf_bytes(&record), LOG_FILE_MAX, &v, err) < 0)
         return -1;
     return number == 1 ? read_first(log, v, err) : read_record(log, v, buf_bytes(&record), err);
 }

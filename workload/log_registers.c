@@ -146,7 +146,7 @@ static int heal(struct measured_log *log, struct tpm *tpm, const struct log_valu
 
 int log_settle(struct measured_log *log, struct tpm *tpm, struct err *err)
 {
-    struct log_values held;
+    struct log_values held = { .rtmr3 = { .alg = 0 } };
     bool behind, first = !atomic_load(&log->text);
     if (!log->banks.n && !log->has_rtmr3) {
         if (first)
@@ -244,7 +244,7 @@ static void put_detail(const struct measured_log *log, const struct log_values *
 
 int measured_log_report(struct measured_log *log, struct tpm *tpm, struct buf *out, struct err *err)
 {
-    struct log_values held;
+    struct log_values held = { .rtmr3 = { .alg = 0 } };
     pthread_mutex_lock(&log->writer);
     int rc = log->banks.n && !tpm
                  ? err_set(err, ERR_UNAVAILABLE, 0, "the TPM does not answer: its registers are not known")

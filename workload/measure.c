@@ -105,16 +105,15 @@ static int add_bytes(struct measure_plan *p, const char *type, const char *name,
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp((*(const struct measure_service *const *)a)->name,
-                  (*(const struct measure_service *const *)b)->name);
+    return strcmp(((const struct measure_service *)a)->name, ((const struct measure_service *)b)->name);
 }
 
-static int add_services(struct measure_plan *p, const struct measure_service **sorted, size_t n, bool skip,
+static int add_services(struct measure_plan *p, const struct measure_service *sorted, size_t n, bool skip,
                         struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct measure_service *s = sorted[i];
-        if (i && !strcmp(s->name, sorted[i - 1]->name))
+        const struct measure_service *s = &sorted[i];
+        if (i && !strcmp(s->name, sorted[i - 1].name))
             return err_set(err, ERR_INPUT, 0, "two services with the name %.100s", s->name);
         if (s->skip != skip)
             continue;
@@ -140,24 +139,24 @@ static int add_files(struct measure_plan *p, const struct workload_tree *tree, e
     return 0;
 }
 
-static void free_sorted(const struct measure_service ***p)
+static void free_services(struct measure_service **p)
 {
-    free((void *)*p);
+    free(*p);
 }
 
 int measure_plan_make(const struct workload_tree *tree, const struct measure_service *services, size_t n,
                       struct measure_plan **out, struct err *err)
 {
     AUTO(measure_plan_drop) struct measure_plan *p = calloc(1, sizeof(*p));
-    AUTO(free_sorted) const struct measure_service **sorted = calloc(n ? n : 1, sizeof(*sorted));
+    AUTO(free_services) struct measure_service *sorted = calloc(n ? n : 1, sizeof(*sorted));
     size_t max = n + tree->n + 1;
     if (!p || !sorted || !(p->events = calloc(max, sizeof(*p->events))))
         return err_set(err, ERR_IO, ENOMEM, "no memory for the measurement");
     if (!workload_tree_find(tree, "docker-compose.yml"))
         return err_set(err, ERR_NOT_FOUND, 0, "the workload has no docker-compose.yml");
     for (size_t i = 0; i < n; i++)
-        sorted[i] = &services[i];
-    qsort((void *)sorted, n, sizeof(*sorted), by_name);
+        sorted[i] = services[i];
+    qsort(sorted, n, sizeof(*sorted), by_name);
     if (add_services(p, sorted, n, false, err) < 0 || add_services(p, sorted, n, true, err) < 0
         || add_files(p, tree, TREE_COMPOSE, "compose", err) < 0
         || add_files(p, tree, TREE_ENV, "env", err) < 0 || add_files(p, tree, TREE_CONFIG, "config", err) < 0
@@ -172,8 +171,9 @@ bool measure_plan_equal(const struct measure_plan *a, const struct measure_plan 
     if (a->n != b->n)
         return false;
     for (size_t i = 0; i < a->n; i++)
-        if (strcmp(a->events[i].type, b->events[i].type) || strcmp(a->events[i].name, b->events[i].name)
-            || memcmp(a->events[i].content_sha384, b->events[i].content_sha384, 48))
+        if (strcmp(a->events[i].type, b->events[i].type) != 0
+            || strcmp(a->events[i].name, b->events[i].name) != 0
+            || memcmp(a->events[i].content_sha384, b->events[i].content_sha384, 48) != 0)
             return false;
     return true;
 }

@@ -18,7 +18,8 @@ enum tree_kind {
     TREE_ENV,     /* .env */
     TREE_CONFIG,  /* below config/: measured */
     TREE_SECRET,  /* below secrets/: copied, not measured */
-    TREE_IMAGE    /* *.tar beside docker-compose.yml: measured by the image in it */
+    TREE_IMAGE,   /* *.tar beside docker-compose.yml: measured by the image in it */
+    TREE_OTHER    /* anything else: only where the limits allow it */
 };
 
 struct tree_file {
@@ -43,6 +44,7 @@ struct tree_limits {
     size_t files;
     uint64_t bytes;
     unsigned threads;
+    bool any_name;    /* files and folders of any name: for recipes of others */
     bool skip_images; /* without a copy: image archives are not read through, their sha384 stays zero (they
                          are measured by the images in them) */
 };

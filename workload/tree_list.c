@@ -128,6 +128,7 @@ struct walk {
     struct workload_tree *t;
     size_t max, file_cap, folder_cap;
     uint64_t bytes_max;
+    bool any_name;
     char path[TREE_PATH_MAX + 1];
 };
 
@@ -193,6 +194,8 @@ static int walk_entry(struct walk *w, int folder_fd, const char *name, size_t le
         return refuse(err, w->path, odd_type(st.st_mode));
     if (!folder && st.st_nlink > 1)
         return refuse(err, w->path, "has hard links: copy the file instead");
+    if (kind < 0 && w->any_name)
+        kind = TREE_OTHER;
     if (kind < 0)
         return refuse(err, w->path,
                       "does not belong here: a workload has docker-compose.yml, .env, config/, secrets/ and "
@@ -248,7 +251,9 @@ static int by_name(const void *a, const void *b)
 
 int tree_list(struct workload_tree *t, const struct tree_limits *limits, struct err *err)
 {
-    struct walk w = { .t = t, .max = limits->files, .bytes_max = limits->bytes };
+    struct walk w = {
+        .t = t, .max = limits->files, .bytes_max = limits->bytes, .any_name = limits->any_name
+    };
     if (walk_folder(&w, 0, 0, err) < 0)
         return err_while(err, "list the workload");
     if (t->n)

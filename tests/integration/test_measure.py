@@ -292,6 +292,154 @@ class Measure(unittest.TestCase):
         self.refused("nonsense")
 
 
+def keccak256(data):
+    """FIPS 202's permutation with the padding of before it was a standard."""
+    def rol(v, n):
+        n %= 64
+        return ((v << n) | (v >> (64 - n))) & (1 << 64) - 1
+    state, rate = [[0] * 5 for _ in range(5)], 136
+    data += b"\1" + bytes(-(len(data) + 1) % rate)
+    data = data[:-1] + bytes([data[-1] | 0x80])
+    for at in range(0, len(data), rate):
+        for i in range(rate // 8):
+            state[i % 5][i // 5] ^= int.from_bytes(data[at + 8 * i:at + 8 * i + 8], "little")
+        constant = 1
+        for _ in range(24):
+            c = [a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] for a in state]
+            d = [c[(x + 4) % 5] ^ rol(c[(x + 1) % 5], 1) for x in range(5)]
+            state = [[lane ^ d[x] for lane in state[x]] for x in range(5)]
+            x, y, current = 1, 0, state[1][0]
+            for t in range(24):
+                x, y = y, (2 * x + 3 * y) % 5
+                current, state[x][y] = state[x][y], rol(current, (t + 1) * (t + 2) // 2)
+            rows = [[state[x][y] for x in range(5)] for y in range(5)]
+            state = [[rows[y][x] ^ (~rows[y][(x + 1) % 5] & rows[y][(x + 2) % 5]) for y in range(5)] for x in range(5)]
+            for j in range(7):
+                if constant & 1:
+                    state[0][0] ^= 1 << ((1 << j) - 1)
+                constant = (constant << 1) ^ (0x171 if constant & 0x80 else 0)
+    return b"".join(state[i % 5][i // 5].to_bytes(8, "little") for i in range(4))
+
+
+WEB = """\
+  web:
+    image: docker.io/library/nginx:latest
+    command:
+    - nginx
+    - daemon off;
+    environment:
+    - A=1
+    - 'B=a "quoted" value'
+    - |-
+      C=two
+
+      lines
+    env_file:
+    - ./web.env
+    ports:
+    - 8080:80
+    volumes:
+    - ./conf:/etc/nginx:ro
+    - web-data:/data
+    - ./one.txt:/one.txt
+    - web-data:/again
+    - ./made/later:/later
+    restart: always
+"""
+API = """\
+  api:
+    image: ghcr.io/x/api:2
+    command: run --fast
+    volumes:
+    - web-data:/shared
+    - api-data:/data
+"""
+PACKAGE = "services:\n" + WEB + API + "volumes:\n  web-data: null\n  api-data: null\n"
+MANIFEST = """{ "name": "t",
+  "docker_images": [{"service": "web", "image_tag": "x", "image_tar": "web.tar"}],
+  "additional_data_files": ["extra/data"] }
+"""
+
+
+class Atakit(Measure):
+    """The published recipe: automata-network/atakit, crates/workload-compose."""
+
+    def setUp(self):
+        super().setUp()
+        os.unlink(os.path.join(self.root, "docker-compose.yml"))
+        for path, text in {"docker-compose.yml": PACKAGE, "manifest.json": MANIFEST, "conf/sub/b": "b", "conf/a": "a",
+                           "one.txt": "1", "web.env": "E=1", "extra/data": "x",
+                           "config/cvm_agent/cvm_agent_policy.json": "{}"}.items():
+            self.put(path, text)
+        archive, self.web = oci_archive(b"web", "nginx:latest")
+        self.put("web.tar", archive)
+        self.list({"api": "sha256:" + "b" * 64})
+
+    def measured(self, name, yaml, image, files, volumes):
+        value = {"serviceName": name, "dockerCompose": yaml, "imageDigest": image,
+                 "mountFiles": [{"path": p, "hash": "0x" + keccak256(self.files[p]).hex()} for p in files],
+                 "volumes": volumes}
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def expected(self):
+        texts = [self.files["manifest.json"],
+                 self.measured("web", "services:\n" + WEB + "volumes:\n  web-data: null\n", self.web[7:],
+                               ["conf/a", "conf/sub/b", "one.txt", "web.env"], ["web-data", "web-data"]),
+                 self.measured("api", "services:\n" + API + "volumes:\n  web-data: null\n  api-data: null\n", "b" * 64,
+                               [], ["web-data", "api-data"])]
+        value = bytes(32)
+        for text in texts:
+            value = hashlib.sha256(value + hashlib.sha256(text).digest()).digest()
+        return [hashlib.sha256(t).hexdigest() for t in texts], value.hex()
+
+    def measure_package(self):
+        return self.answer("--scheme", "atakit", "--images", self.images)
+
+    def refused(self, says, *args, status=3):
+        super().refused(says, *(args or ("--scheme", "atakit", "--images", self.images)), status=status)
+
+    def test_keccak(self):
+        self.assertEqual(keccak256(b"hello world").hex(),
+                         "47173285a8d7341e5e972fc677286384f802f8ef42a5ec5f03bbfa254cb01fad")
+
+    def test_package(self):
+        answer = self.measure_package()
+        events, value = self.expected()
+        self.assertEqual([e["digests"]["sha256"] for e in answer["events"]], events)
+        self.assertEqual([e["name"] for e in answer["events"]], ["manifest.json", "web", "api"])
+        self.assertEqual(answer["banks"], {"sha256": {"23": value}})
+        self.put("config/cvm_agent/cvm_agent_policy.json", '{"cvm_config":{}}')
+        self.put("extra/data", "y")
+        self.assertEqual(self.measure_package(), answer)
+        self.put("conf/a", "changed")
+        self.assertNotEqual(self.measure_package(), answer)
+        self.assertEqual(self.measure_package()["banks"]["sha256"]["23"], self.expected()[1])
+
+    def test_what_is_refused(self):
+        self.put("unused", "x")
+        self.refused("unused: nothing of the package refers to it")
+        os.unlink(os.path.join(self.root, "unused"))
+        for says, change in (("normal form", PACKAGE.replace("services:", "# c\nservices:", 1)),
+                             ("normal form", PACKAGE.replace("    - ./web.env", "    - ./web.env\n", 1)),
+                             ("normal form", PACKAGE.replace("  api-data: null", "  api-data:")),
+                             ("full image name", PACKAGE.replace("docker.io/library/nginx", "nginx")),
+                             ("in this order", PACKAGE.replace("    command: run --fast\n", "").replace(
+                                 "    - api-data:/data\n", "    - api-data:/data\n    command: run\n")),
+                             ("in this order", PACKAGE.replace("    restart: always", "    restart: always\n    user: a"))):
+            self.put("docker-compose.yml", change)
+            self.refused(says)
+        self.put("docker-compose.yml", PACKAGE)
+        self.list({})
+        self.refused("api")
+        self.put("manifest.json", "[]")
+        self.refused("manifest.json")
+
+
+# Those of the own scheme are not those of the package's folder.
+for inherited in [n for n in dir(Measure) if n.startswith("test_") and n not in vars(Atakit)]:
+    setattr(Atakit, inherited, None)
+
+
 if __name__ == "__main__":
     CLI = os.path.abspath(sys.argv.pop(1))
     unittest.main()
