@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct place {
@@ -288,6 +289,7 @@ static void *change(void *arg)
             close(open(b, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
             set_size(b, 100);
             (void)!rename(b, a);
+            nanosleep(&(struct timespec){ 0, 3000000 }, NULL); /* long enough for a whole take, at times */
         } else {
             set_size(a, i % 2 ? 2000000 : 0);
         }
