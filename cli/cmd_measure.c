@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "base/enc.h"
+#include "cli/measuring.h"
 #include "workload/atakit.h"
 
 #include <errno.h>
@@ -226,7 +227,16 @@ static int measure(struct measuring *m)
         return measure_package(m);
     if (measure_plan_make(m->tree, m->services, m->n, &m->plan, &err) < 0)
         return fail_err(STATUS_INPUT, m->dir, "measure", &err);
-    return print(m);
+    return 0;
+}
+
+int measure_directory(const char *dir, const char *images, struct measure_plan **out)
+{
+    AUTO(measuring_done) struct measuring m = { .dir = dir, .images = images };
+    int rc = measure(&m);
+    if (rc == 0)
+        *out = MOVE(m.plan);
+    return rc;
 }
 
 static int run(int argc, char **argv)
@@ -245,7 +255,8 @@ static int run(int argc, char **argv)
     if (!m.atakit && strcmp(scheme, "cvm-agent-v1") != 0)
         return fail(STATUS_USAGE, scheme, "no such scheme", "cvm-agent-v1 and atakit are known");
     m.dir = args[0];
-    return measure(&m);
+    rc = measure(&m);
+    return rc || m.atakit ? rc : print(&m); /* a package is printed where it is measured */
 }
 
 const struct command command_measure = {

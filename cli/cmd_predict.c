@@ -3,6 +3,7 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/file.h"
+#include "cli/measuring.h"
 #include "image/disk.h"
 #include "image/predict.h"
 #include "tee/shape.h"
@@ -19,17 +20,19 @@
 #define PCRS_HISTORY (PCR(14) | PCR(15))
 
 struct predicting {
-    const char *path, *firmware_path, *shape_name, *bank, *out;
+    const char *path, *firmware_path, *shape_name, *bank, *workload, *images, *out;
     bool no_workload, all, json;
     const struct shape *shape;
     struct disk disk;
     struct firmware firmware;
     struct prediction prediction;
+    struct measure_plan *plan; /* of the workload, if there is one */
 };
 
 static void predicting_done(struct predicting *p)
 {
     disk_close(&p->disk);
+    measure_plan_free(p->plan);
 }
 
 static int read_firmware(struct predicting *p, uint16_t alg)
@@ -46,13 +49,31 @@ static int read_firmware(struct predicting *p, uint16_t alg)
 }
 
 /* Without a word about the workload its registers are not known: the disk's data partition is the host's. */
-static void workload_registers(struct predicting *p)
+static int workload_registers(struct predicting *p)
 {
-    static const uint8_t pcrs[] = { 15, 23 };
-    for (size_t i = 0; i < ARRAY_SIZE(pcrs) && !p->no_workload; i++) {
-        p->prediction.pcr[pcrs[i]].kind = UNKNOWN;
-        p->prediction.pcr[pcrs[i]].why = "the workload: give --no-workload if there is none";
+    static const uint8_t pcrs[] = { WORKLOAD_PCR_HISTORY, WORKLOAD_PCR_NOW };
+    struct digest value;
+    struct err err = { 0 };
+    if (p->no_workload)
+        return 0;
+    if (p->workload) {
+        int rc = measure_directory(p->workload, p->images, &p->plan);
+        if (rc)
+            return rc;
+        if (measure_predict(p->plan, p->prediction.alg, &value, &err) < 0)
+            return fail_err(STATUS_ENVIRONMENT, p->workload, "cannot predict", &err);
     }
+    for (size_t i = 0; i < ARRAY_SIZE(pcrs); i++) {
+        struct predict_pcr *pcr = &p->prediction.pcr[pcrs[i]];
+        if (p->workload) {
+            pcr->value = value;
+            pcr->why = i ? "the workload" : "the workload's first start; updates extend it";
+        } else {
+            pcr->kind = UNKNOWN;
+            pcr->why = "the workload: give --workload DIR, or --no-workload";
+        }
+    }
+    return 0;
 }
 
 static int predict(struct predicting *p)
@@ -77,8 +98,17 @@ static int predict(struct predicting *p)
                      &err)
         < 0)
         return fail_err(status_of(&err), p->path, "cannot predict", &err);
-    workload_registers(p);
-    return 0;
+    return workload_registers(p);
+}
+
+/* {"scheme","events"} as the measurement of a workload has them. */
+static json_t *workload_json(const struct predicting *p)
+{
+    AUTO(json_drop) json_t *measured = p->plan ? measure_json(p->plan) : NULL;
+    if (!measured)
+        return NULL;
+    return json_pack("{s:O, s:O}", "scheme", json_object_get(measured, "scheme"), "events",
+                     json_object_get(measured, "events"));
 }
 
 static json_t *golden(const struct predicting *p)
@@ -94,8 +124,8 @@ static json_t *golden(const struct predicting *p)
     json_t *inner = json_pack("{s:i, s:{s:s, s:s}, s:{s:s, s:o, s:{}}}", "version", 1, "platform", "tee",
                               tee_name(p->shape->tee), "cloud", cloud_name(p->shape->cloud), "tpm", "bank",
                               digest_name(p->prediction.alg), "pcrs", pcrs, "events");
-    if (inner && p->no_workload)
-        json_object_set_new(inner, "workload", json_null());
+    if (inner && (p->no_workload || p->plan))
+        json_object_set_new(inner, "workload", p->plan ? workload_json(p) : json_null());
     return inner ? json_pack("{s:o}", "golden_measurement", inner) : NULL;
 }
 
@@ -147,6 +177,8 @@ static int run(int argc, char **argv)
     const struct option_row rows[] = {
         { "firmware", OPTION_TEXT, &p.firmware_path },
         { "shape", OPTION_TEXT, &p.shape_name },
+        { "workload", OPTION_TEXT, &p.workload },
+        { "images", OPTION_TEXT, &p.images },
         { "bank", OPTION_TEXT, &p.bank },
         { "no-workload", OPTION_FLAG, &p.no_workload },
         { "all", OPTION_FLAG, &p.all },
@@ -156,6 +188,8 @@ static int run(int argc, char **argv)
     int rc = options_parse(&command_predict, argc, argv, rows, ARRAY_SIZE(rows), &p.path, 1, 1);
     if (rc)
         return rc == STATUS_HELP ? 0 : rc;
+    if (p.workload && p.no_workload)
+        return fail(STATUS_USAGE, "predict", "--workload and --no-workload exclude each other", NULL);
     rc = predict(&p);
     if (rc == 0 && p.out)
         rc = write_golden(&p);
@@ -169,7 +203,7 @@ static int run(int argc, char **argv)
 
 const struct command command_predict = {
     "predict",
-    "DISK [--firmware FILE] [--shape SHAPE] [-o GOLDEN.json]",
+    "DISK [--firmware FILE] [--shape SHAPE] [--workload DIR] [-o GOLDEN.json]",
     "Computes the PCRs that a boot of a disk image will have",
     "DISK is a raw disk that build-image made. From its files alone every register is predicted, or said to "
     "be\n"
@@ -180,6 +214,9 @@ const struct command command_predict = {
     "no\n"
     "                   keys enrolled\n"
     "  --shape SHAPE    the platform that the golden measurement is for (default: snp-vtpm)\n"
+    "  --workload DIR   the workload folder that is on the disk: PCR 23 and 15 are predicted, as measure "
+    "does\n"
+    "  --images FILE    ids of images that are not beside docker-compose.yml, see measure\n"
     "  --no-workload    there is no workload: PCR 23 and 15 stay zero\n"
     "  --bank B         sha256 (default) or sha384\n"
     "  --all            the golden measurement pins all that is predicted, PCR 5 and 6 too\n"

@@ -25,14 +25,15 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+extern const struct command command_build_image;
 extern const struct command command_cleanup_aws;
 extern const struct command command_cleanup_azure;
 extern const struct command command_cleanup_gcp;
+extern const struct command command_collateral;
+extern const struct command command_collaterals;
 extern const struct command command_deploy_aws;
 extern const struct command command_deploy_azure;
 extern const struct command command_deploy_gcp;
-extern const struct command command_collateral;
-extern const struct command command_collaterals;
 extern const struct command command_diff;
 extern const struct command command_doctor;
 extern const struct command command_eval;
@@ -51,6 +52,7 @@ extern const struct command command_predict;
 extern const struct command command_sign;
 extern const struct command command_token;
 extern const struct command command_token_verify;
+extern const struct command command_update_disk;
 extern const struct command command_update_workload;
 extern const struct command command_verify;
 extern const struct command command_verify_attestation;

@@ -10,6 +10,7 @@
 /* A line each. clang-format would fill them up. */
 /* clang-format off */
 static const struct command *const table[] = {
+    &command_build_image,
     &command_cleanup_aws,
     &command_cleanup_azure,
     &command_cleanup_gcp,
@@ -36,6 +37,7 @@ static const struct command *const table[] = {
     &command_sign,
     &command_token,
     &command_token_verify,
+    &command_update_disk,
     &command_update_workload,
     &command_verify,
     &command_verify_attestation,

@@ -37,7 +37,7 @@ data_make() { # data_make OUT MIB [WORKLOAD]: times and identifiers are fixed, t
     # debugfs ends with 0 whatever happened: count what it says.
     if grep -vE '^(debugfs|Allocated inode|$)' "$out.log" | grep -q .; then
         grep -vE '^(debugfs|Allocated inode|$)' "$out.log" | head -3 >&2
-        die "the workload does not fit into $mib MiB, or cannot be written: give --data-size"
+        die "the workload does not fit into $mib MiB, or cannot be written (build-image has --data-size)"
     fi
     e2fsck -fn "$out" >"$out.log" 2>&1 || { tail -3 "$out.log" >&2; die "the data partition is damaged"; }
     unset E2FSPROGS_FAKE_TIME

@@ -158,3 +158,5 @@ cvm_script_test(test_rego_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integra
     ${CMAKE_BINARY_DIR}/bin/cvm-cli)
 cvm_script_test(test_clouds /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_clouds.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli)
+cvm_script_test(test_update_disk /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_update_disk.py ${CMAKE_BINARY_DIR}/bin/cvm-cli)
+set_tests_properties(test_update_disk PROPERTIES SKIP_RETURN_CODE 77)

@@ -1,0 +1,110 @@
+"""cvm-cli update-disk on a disk of our layout: the new workload is there, all else is as it was, an error changes nothing; and
+what verify-image and predict say of files that are no image.
+
+usage: test_update_disk.py CVM-CLI"""
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CLI = os.path.abspath(sys.argv.pop(1))
+MIB = 1 << 20
+os.environ["PATH"] += ":/usr/sbin:/sbin"
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+class UpdateDisk(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.disk = f"{self.folder}/disk.raw"
+        with open(self.disk, "wb") as f:
+            f.write(os.urandom(8 * MIB))
+            f.truncate(40 * MIB)
+        subprocess.run(["sgdisk", "--clear", "-n", "1:1M:+3M", "-c", "1:cvm-esp", "-n", "4:8M:+24M", "-c", "4:cvm-data", self.disk],
+                       check=True, stdout=subprocess.DEVNULL)
+        self.workload = f"{self.folder}/workload"
+        os.makedirs(f"{self.workload}/config/deep")
+        for name, text in (("docker-compose.yml", "services: {}\n"), ("config/deep/a b.txt", "text\n"), (".env", "A=1\n")):
+            with open(f"{self.workload}/{name}", "w") as f:
+                f.write(text)
+
+    def cli(self, *arguments):
+        return subprocess.run([CLI, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, cwd=self.folder)
+
+    def content(self, path):
+        with open(self.disk, "rb") as f, open(f"{self.folder}/data", "wb") as out:
+            f.seek(8 * MIB)
+            out.write(f.read(24 * MIB))
+        return subprocess.run(["debugfs", "-R", f'cat "workload/{path}"', f"{self.folder}/data"], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, check=True).stdout
+
+    def outside(self):
+        with open(self.disk, "rb") as f:
+            raw = f.read()
+        return hashlib.sha256(raw[:8 * MIB] + raw[32 * MIB:]).hexdigest()
+
+    def test_new_workload(self):
+        before = self.outside()
+        done = self.cli("update-disk", "disk.raw", "workload")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.content("config/deep/a b.txt"), "text\n")
+        self.assertEqual(self.content(".env"), "A=1\n")
+        self.assertEqual(self.outside(), before)
+        first = digest(self.disk)
+        self.assertEqual(self.cli("update-disk", "disk.raw", "workload").returncode, 0)
+        self.assertEqual(digest(self.disk), first, "the same workload gives other bytes")
+        self.assertEqual(self.cli("update-disk", "disk.raw").returncode, 0)
+        self.assertEqual(self.content(".env"), "")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["data", "disk.raw", "workload"])
+
+    def refused(self, *arguments, says):
+        before = digest(self.disk)
+        done = self.cli("update-disk", *arguments)
+        self.assertNotIn(done.returncode, (0, 139))
+        self.assertIn(says, done.stderr)
+        self.assertEqual(digest(self.disk), before)
+        self.assertEqual([n for n in os.listdir(self.folder) if n.startswith(".")], [])
+
+    def test_too_large(self):
+        with open(f"{self.workload}/image.tar", "wb") as f:
+            f.write(os.urandom(30 * MIB))
+        self.refused("disk.raw", "workload", says="does not fit")
+
+    def test_link(self):
+        os.symlink("/etc/passwd", f"{self.workload}/config/passwd")
+        self.refused("disk.raw", "workload", says="neither a file nor a folder")
+
+    def test_other_layout(self):
+        subprocess.run(["sgdisk", "-c", "4:other", self.disk], check=True, stdout=subprocess.DEVNULL)
+        self.refused("disk.raw", "workload", says="another layout")
+
+    def test_no_disk(self):
+        self.refused("absent.raw", "workload", says="there is no file")
+        with open(f"{self.folder}/text", "w") as f:
+            f.write("no disk\n")
+        self.refused("text", "workload", says="not a raw disk")
+
+    def test_no_image(self):
+        with open(f"{self.folder}/q", "wb") as f:
+            f.write(b"QFI\xfb" + bytes(MIB))
+        for command in ("verify-image", "predict"):
+            for path, says in (("disk.raw", "FAT"), ("q", "qcow2"), ("absent", "cannot open"), ("workload", "not a regular file")):
+                done = self.cli(command, path)
+                self.assertEqual(done.returncode, 3, (command, path, done.stderr))
+                self.assertIn(says, done.stderr)
+
+
+if __name__ == "__main__":
+    for tool in ("sgdisk", "mke2fs", "debugfs", "fallocate"):
+        if not shutil.which(tool):
+            print(f"SKIPPED: {tool} is not installed")
+            sys.exit(77)
+    unittest.main()
