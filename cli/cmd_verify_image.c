@@ -131,7 +131,8 @@ static int verify(const char *path)
     uint8_t root[32];
     char text[ERR_TEXT_MAX], hex[65];
     if (disk_open(path, &d, &err) < 0)
-        return fail_err(err.kind == ERR_IO ? STATUS_ENVIRONMENT : STATUS_INPUT, path, "cannot be verified", &err);
+        return fail_err(err.kind == ERR_IO ? STATUS_ENVIRONMENT : STATUS_INPUT, path, "cannot be verified",
+                        &err);
     int rc = read_papers(path, &papers);
     if (rc)
         return rc;
