@@ -155,7 +155,7 @@ static int judge_files(const struct prepared *now, const struct prepared *next, 
     if (!same_file(now, next, WORKLOAD_OWNER_PATH))
         rc |= refuse(refused,
                      WORKLOAD_OWNER_PATH " is another one: an update carries it unchanged, or not at all");
-    if (!bytes_equal(buf_bytes(&now->signatures.json), buf_bytes(&next->signatures.json)))
+    if (!signature_policy_same(&now->signatures, &next->signatures))
         rc |= refuse(refused, "the signature policy of images is another one: an update leaves it as it is");
     if (strcmp(now->compose->project, next->compose->project) != 0)
         rc |= refuse(refused, "name: is another one: an update leaves it as it is");

@@ -322,6 +322,12 @@ int signature_policy_read(struct bytes text, signature_key_reader *key, void *ct
     return 0;
 }
 
+bool signature_policy_same(const struct signature_policy *a, const struct signature_policy *b)
+{
+    bool rules = a->rules && b->rules ? json_equal(a->rules, b->rules) == 1 : a->rules == b->rules;
+    return rules && a->verifies == b->verifies && bytes_equal(buf_bytes(&a->json), buf_bytes(&b->json));
+}
+
 void signature_policy_done(struct signature_policy *p)
 {
     buf_done(&p->json);

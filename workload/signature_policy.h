@@ -49,6 +49,9 @@ MUST_USE int signature_policy_judge(const struct signature_policy *p, const stru
                                     const char *reference, const struct engine_auth *auth,
                                     const atomic_bool *cancel, char *pinned, size_t size, struct err *err);
 
+/** True if both demand the same of every image: rules and keys. The engine's policy alone has no keys. */
+bool signature_policy_same(const struct signature_policy *a, const struct signature_policy *b);
+
 /** For AUTO(); an empty struct is fine. */
 void signature_policy_done(struct signature_policy *p);
 

@@ -123,6 +123,29 @@ static void off_lets_everything_pass(void **state)
     assert_string_equal(pinned, "a.example/b:1");
 }
 
+static int give_another(void *ctx, const char *path, struct buf *out, struct err *err)
+{
+    (void)ctx, (void)path, (void)err;
+    buf_str(out, "-----BEGIN PUBLIC KEY-----\nMFkx\n-----END PUBLIC KEY-----\n");
+    return 0;
+}
+
+static void another_key_is_another_policy(void **state)
+{
+    static const char text[] = "{\"default\":" SIGNED "}";
+    AUTO(signature_policy_done) struct signature_policy a = { 0 }, b = { 0 }, c = { 0 }, off = { 0 };
+    (void)state;
+    assert_int_equal(read_policy(text, &a, NULL), 0);
+    assert_int_equal(read_policy(text, &b, NULL), 0);
+    assert_int_equal(signature_policy_read(bytes_str(text), give_another, NULL, &c, NULL), 0);
+    assert_int_equal(signature_policy_off(&off, NULL), 0);
+    assert_true(signature_policy_same(&a, &b));
+    assert_true(bytes_equal(buf_bytes(&a.json), buf_bytes(&c.json))); /* the engine is told the same */
+    assert_false(signature_policy_same(&a, &c));
+    assert_false(signature_policy_same(&a, &off));
+    assert_true(signature_policy_same(&off, &off));
+}
+
 /* Which rules a name meets, without a registry: those that reject need none, those that accept neither. */
 static void the_most_specific_scope_counts(void **state)
 {
@@ -374,6 +397,7 @@ int main(void)
         cmocka_unit_test(another_kind_another_image),
         cmocka_unit_test(names),
         cmocka_unit_test(subordinate_ids),
+        cmocka_unit_test(another_key_is_another_policy),
     };
     return cmocka_run_group_tests(tests, make_signer, drop_signer);
 }
