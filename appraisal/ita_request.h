@@ -54,7 +54,7 @@ struct ita_request {
     struct ita_held tee;
     struct {
         struct bytes quote, signature, pcrs, ak_cert;
-        const json_t *pcrs_object; /* {"hash","pcrs"} as in collaterals, instead of pcrs */
+        const json_t *pcrs_object; /* instead of pcrs: {"hash","pcrs"} as in collaterals, or a PCR file */
         struct ita_chain ak_cert_chain;
         struct ita_held held;
     } tpm;

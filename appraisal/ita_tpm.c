@@ -3,6 +3,7 @@
 #include "appraisal/ita_internal.h"
 
 #include "base/auto.h"
+#include "base/json.h"
 #include "evidence/claims.h"
 #include "tpm/ak_verify.h"
 #include "tpm/pcrs.h"
@@ -135,13 +136,38 @@ static int read_values(const struct tpm_attest *quote, struct bytes values, stru
     return 0;
 }
 
+/* As a collaterals document has them: {"hash":11,"pcrs":{"0":base64,...}}. */
+static int read_document_form(const json_t *object, struct tpm_pcrs *out, struct err *err)
+{
+    const json_t *values = json_object_get(object, "pcrs");
+    json_int_t alg = json_integer_value(json_object_get(object, "hash"));
+    size_t size = alg > 0 && alg <= UINT16_MAX ? digest_size((uint16_t)alg) : 0;
+    *out = (struct tpm_pcrs){ .alg = (uint16_t)alg };
+    for (unsigned i = 0; size && i < TPM_PCRS; i++) {
+        AUTO(buf_done) struct buf value = buf_new(DIGEST_MAX);
+        char key[4];
+        snprintf(key, sizeof(key), "%u", i);
+        if (!json_object_get(values, key))
+            continue;
+        if (json_get_b64(values, key, &value, err) < 0 || value.n != size)
+            return err_set(err, ERR_INPUT, 0, "tpm.pcrs.pcrs.%s: want %zu bytes in base64", key, size);
+        out->pcr[i] = (struct digest){ .alg = out->alg, .n = (uint8_t)size };
+        memcpy(out->pcr[i].b, value.p, size);
+        out->mask |= 1u << i;
+    }
+    return out->mask ? 0
+                     : err_set(err, ERR_INPUT, 0, "tpm.pcrs: want a known hash and at least one register");
+}
+
 static int read_object(const json_t *object, struct tpm_pcrs *banks, size_t *n, struct err *err)
 {
     AUTO(buf_done) struct buf text = buf_new(TPM_PCRS_FILE_MAX);
+    *n = 1;
+    if (json_object_get(object, "hash"))
+        return read_document_form(object, &banks[0], err);
     json_put(&text, object, false);
     if (buf_check(&text, "pcrs", err) < 0 || tpm_pcrs_parse(buf_bytes(&text), &banks[0], err) < 0)
         return -1;
-    *n = 1;
     return 0;
 }
 

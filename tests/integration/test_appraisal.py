@@ -127,6 +127,11 @@ def check_shape(m, folder):
     if tee == "tdx":
         assert claims["tdx"]["attester_tcb_status"] == "UpToDate", claims["tdx"]
     m.no(403, body | {"trust_roots": None}, "does not verify")
+    if "tpm" in body:  # the registers as the document has them
+        m.token(body | {"tpm": body["tpm"] | {"pcrs": m.doc["tpm"]["pcrs"]}})
+        other = json.loads(json.dumps(m.doc["tpm"]["pcrs"]))
+        other["pcrs"]["4"] = b64(bytes(32))
+        m.no(403, body | {"tpm": body["tpm"] | {"pcrs": other}}, "tpm.pcr_digest")
     for part in (p for p in (tee, "tpm") if p in body):
         for name in ("report", "quote", "signature", "pcrs", "runtime_data"):
             if name in body[part]:
