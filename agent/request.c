@@ -128,7 +128,9 @@ bool request_worth_draining(const struct request *r)
 {
     const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     uint64_t max = *r->caller.token_id && r->body_max > DRAIN_MAX ? r->body_max : DRAIN_MAX;
-    return length && !request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING)
+    /* a body that is too long is refused by its announcement: who waits for the answer before sending gets it
+     */
+    return length && r->err.kind != ERR_TOO_LARGE && !request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING)
            && !request_header(r, MHD_HTTP_HEADER_EXPECT) && strtoull(length, NULL, 10) <= max;
 }
 
