@@ -17,12 +17,12 @@ function(cvm_layer name folder)
     target_link_libraries(${name} PUBLIC ${L_DEPENDS} ${L_LIBS} PRIVATE cvm_flags)
 endfunction()
 
-# cvm_program(NAME SOURCES ... DEPENDS layers ...): an installed program.
+# cvm_program(NAME SOURCES ... DEPENDS layers ... COMPONENT package part): an installed program.
 function(cvm_program name)
-    cmake_parse_arguments(P "" "DESTINATION" "SOURCES;DEPENDS;LIBS;DEFINES" ${ARGN})
+    cmake_parse_arguments(P "" "COMPONENT" "SOURCES;DEPENDS;LIBS;DEFINES" ${ARGN})
     add_executable(${name} ${P_SOURCES})
     target_compile_definitions(${name} PRIVATE ${P_DEFINES})
     target_link_libraries(${name} PRIVATE ${P_DEPENDS} ${P_LIBS} cvm_flags)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${P_COMPONENT})
 endfunction()

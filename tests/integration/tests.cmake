@@ -160,3 +160,16 @@ cvm_script_test(test_clouds /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integrati
     ${CMAKE_BINARY_DIR}/bin/cvm-cli)
 cvm_script_test(test_update_disk /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_update_disk.py ${CMAKE_BINARY_DIR}/bin/cvm-cli)
 set_tests_properties(test_update_disk PROPERTIES SKIP_RETURN_CODE 77)
+# Only with `ctest -C Package`, as scripts/test --full does: it builds the packages, and its chroot takes a network once.
+add_test(NAME test_package CONFIGURATIONS Package
+    COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_package.py ${CMAKE_SOURCE_DIR})
+set_tests_properties(test_package PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 3600 RUN_SERIAL ON LABELS package
+    ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+if(NOT CVM_SANITIZE)
+    cvm_script_test(test_library /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_library.py
+        ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+endif()
+cvm_script_test(test_completion /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_completion.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/cli/completion/cvm-cli.bash)
+cvm_script_test(test_manual /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_manual.py
+    ${CMAKE_BINARY_DIR}/bin ${CMAKE_SOURCE_DIR}/docs/man)

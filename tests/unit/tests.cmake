@@ -56,3 +56,4 @@ cvm_test(test_engine_http SOURCES unit/test_engine_http.c DEPENDS workload LABEL
 cvm_test(test_rego_eval SOURCES unit/test_rego_eval.c DEPENDS policy LABELS unit)
 cvm_test(test_rego_policy SOURCES unit/test_rego_policy.c DEPENDS policy LIBS Threads::Threads LABELS unit)
 cvm_test(test_tree SOURCES unit/test_tree.c DEPENDS workload LIBS Threads::Threads LABELS unit)
+cvm_test(test_verifier_library SOURCES unit/test_library.c DEPENDS lib LABELS unit)
