@@ -64,9 +64,6 @@ void request_free(struct request *r)
     free(r);
 }
 
-/* Bytes that are read from a stranger to be thrown away. */
-#define DRAIN_MAX (8u << 20)
-
 /* Between two pieces of a file. */
 #define UPLOAD_SECONDS 120
 
@@ -122,16 +119,6 @@ bool request_has_body(const struct request *r)
 {
     const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     return request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) || (length && strtoull(length, NULL, 10) > 0);
-}
-
-bool request_worth_draining(const struct request *r)
-{
-    const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    uint64_t max = *r->caller.token_id && r->body_max > DRAIN_MAX ? r->body_max : DRAIN_MAX;
-    /* a body that is too long is refused by its announcement: who waits for the answer before sending gets it
-     */
-    return length && r->err.kind != ERR_TOO_LARGE && !request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING)
-           && !request_header(r, MHD_HTTP_HEADER_EXPECT) && strtoull(length, NULL, 10) <= max;
 }
 
 static int check_body(struct request *r, struct err *err)

@@ -124,11 +124,6 @@ void request_take(struct request *r, const char *data, size_t n);
 /** True if the head announces a body. */
 bool request_has_body(const struct request *r);
 
-/** Of a request that has failed already: whether its body should be read and thrown away before the answer.
- * Many clients read no answer before they have sent everything, and take a closed connection for the answer.
- */
-bool request_worth_draining(const struct request *r);
-
 /** Continues a suspended request, from any thread; the last use of r there. */
 void request_resume(struct request *r);
 

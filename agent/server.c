@@ -1,6 +1,7 @@
 #include "agent/server.h"
 
 #include "agent/conns.h"
+#include "agent/linger.h"
 #include "agent/metrics.h"
 #include "agent/operate.h"
 #include "agent/service_sockets.h"
@@ -52,6 +53,7 @@ struct server {
     struct operate *operate;
     struct service_sockets *sockets;
     struct workload_boot *workload;
+    struct lingerer *linger;
     atomic_bool draining;
     bool emulated;
     enum cloud_type cloud;
@@ -140,10 +142,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         if (r->port == PORT_SERVICE)
             r->service = service_sockets_name(side->server->sockets, (unsigned)tag >> PORT_BITS);
         request_route(r, method, version);
-        /* An answer given now leaves the body unread and closes the connection. */
         if (r->route)
             allow_body(side, r);
-        return r->failed && request_has_body(r) && !request_worth_draining(r) ? request_answer(r) : MHD_YES;
+        if (!r->failed || !request_has_body(r))
+            return MHD_YES;
+        /* An answer given now leaves the body unread and closes the connection. */
+        linger_hold(side->server->linger, fd_of(connection));
+        return request_answer(r);
     }
     if (*size) {
         request_take(r, data, *size);
@@ -236,7 +241,8 @@ int server_new(const struct server_options *options, struct server **out, struct
         server_free(s);
         return err_set(err, ERR_IO, ENOMEM, "no memory for the server");
     }
-    if (start_side(&s->inside, NULL, err) < 0 || start_side(&s->outside, options->tls, err) < 0) {
+    if (linger_new(&s->linger, err) < 0 || start_side(&s->inside, NULL, err) < 0
+        || start_side(&s->outside, options->tls, err) < 0) {
         server_free(s);
         return -1;
     }
@@ -337,6 +343,7 @@ void server_free(struct server *s)
         MHD_stop_daemon(s->outside.daemon);
     if (s->services.daemon)
         MHD_stop_daemon(s->services.daemon);
+    linger_free(s->linger);
     conns_free(s->inside.conns);
     conns_free(s->outside.conns);
     conns_free(s->services.conns);
