@@ -10,7 +10,7 @@
 
 #define DOCUMENT_MAX         (32u << 20) /* two boot logs of 4 MiB, as base64, and the rest */
 #define DOCUMENT_CHAIN_MAX   8
-#define DOCUMENT_EVENTS_MAX  4096 /* of one measured log */
+#define DOCUMENT_EVENTS_MAX  8192 /* of one measured log: a boot of many updates */
 #define DOCUMENT_UNKNOWN_MAX 8
 #define DOCUMENT_TEXT_MAX    128 /* report, service, platform names */
 

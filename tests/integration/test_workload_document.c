@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MAGIC    "Internal/collaterals"
 #define TEXT_MAX (8u << 20)
@@ -322,6 +323,9 @@ static void a_machine_with_report_data_alone(void **state)
 
 /* ---- all at once ---- */
 
+/* A slow machine makes few documents meanwhile; the log is bounded. */
+#define CHANGES_MAX 300
+
 struct busy {
     struct machine *m;
     enum what a, b;
@@ -331,8 +335,12 @@ struct busy {
 static void *busy(void *arg)
 {
     struct busy *b = arg;
-    for (unsigned i = 0; !atomic_load(&b->stop); i++)
-        do_it(b->m, i % 2 ? b->b : b->a);
+    for (unsigned i = 0; !atomic_load(&b->stop); i++) {
+        if (i < CHANGES_MAX)
+            do_it(b->m, i % 2 ? b->b : b->a);
+        else
+            usleep(1000);
+    }
     return NULL;
 }
 
