@@ -31,11 +31,13 @@ def enter(*programs):
     need("unshare", "ip", "mount", *programs)
     if os.geteuid() != 0:
         skip("namespaces take root")
-    command = ["unshare", "--net", "--mount", "--propagation", "private"]
+    # a PID namespace too: what a test leaves running ends with it. The shell reaps what has lost its parent.
+    command = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+               "--mount-proc"]
     if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
         skip("namespaces are not allowed here")
     os.environ[INSIDE] = "1"
-    os.execvp("unshare", [*command, sys.executable, *sys.argv])
+    os.execvp("unshare", [*command, "sh", "-c", '"$@"; exit $?', "sh", sys.executable, *sys.argv])
 
 
 def mount_empty(path, options="mode=755"):
