@@ -1,7 +1,6 @@
 """The README's tour of a workload, as it is printed there: every command behind "$ " below <!-- tour --> is run in one
 shell, and its output compared. usage: test_tour.py BIN_DIR"""
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -10,60 +9,12 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import private_machine  # noqa: E402
+from printed_steps import Comparison, Shell, steps  # noqa: E402
 
 private_machine.enter("nft", "podman", "iptables", "runc", "jq", "curl")
 
 BIN = os.path.abspath(sys.argv[1])
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def steps():
-    """Pairs of a command and the lines that the README shows after it."""
-    with open(os.path.join(ROOT, "README.md")) as f:
-        blocks = re.findall(r"<!-- tour -->\n```\n(.*?)```", f.read(), re.S)
-    found = []
-    for line in "".join(blocks).splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line)
-    return found
-
-
-def same(shown, got):
-    """Digests may differ (they depend on this machine's busybox), but equal ones stay equal; "…" ends the comparison."""
-    names = {}
-    for want, have in zip(shown + [None] * len(got), got + [None] * len(shown)):
-        if want == "…":
-            return True
-        if want is None and have is None:
-            return True
-        if want is None or have is None or DIGEST.sub("#", want) != DIGEST.sub("#", have):
-            return False
-        for a, b in zip(DIGEST.findall(want), DIGEST.findall(have)):
-            if names.setdefault(a, b) != b:
-                return False
-    return True
-
-
-class Shell:
-    """One bash for all commands; its standard error is for people."""
-
-    def __init__(self, folder):
-        self.process = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def run(self, command):
-        self.process.stdin.write(command + "\necho; echo end-of-step\n")
-        self.process.stdin.flush()
-        lines = []
-        for line in self.process.stdout:
-            if line == "end-of-step\n":
-                break
-            lines.append(line.rstrip("\n"))
-        while lines and not lines[-1]:
-            lines.pop()
-        return lines
 
 
 def start(folder, log):
@@ -92,12 +43,10 @@ def main():
     try:
         assert '"state":"measured"' in text, text
         shell = Shell(folder)
-        seen = {}
-        for command, shown in steps():
+        comparison = Comparison()
+        for command, shown in steps(os.path.join(ROOT, "README.md"), "tour"):
             got = shell.run(command)
-            # a digest of the README stands for one of this machine, throughout
-            pairs = list(zip(DIGEST.findall("\n".join(shown)), DIGEST.findall("\n".join(got))))
-            fine = same(shown, got) and all(seen.setdefault(a, b) == b for a, b in pairs)
+            fine = comparison.same(shown, got)
             print(("ok   " if fine else "FAIL ") + command)
             if not fine:
                 bad += 1
@@ -109,7 +58,7 @@ def main():
         agent, text = start(folder, os.path.join(folder, "log2"))
         fine = "measured in this boot already" in text and '"kept":"2"' in text
         got = shell.run("curl -s http://127.0.0.1:7999/measurements | jq -r '.verdict, .registers[\"23\"].sha256.value'")
-        fine = fine and got[0] == "agrees" and got[1] in seen.values()
+        fine = fine and got[0] == "agrees" and got[1] in comparison.names.values()
         print(("ok   " if fine else "FAIL ") + "started again")
         bad += not fine
     finally:

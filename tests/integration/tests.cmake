@@ -173,3 +173,10 @@ cvm_script_test(test_completion /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integ
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/cli/completion/cvm-cli.bash)
 cvm_script_test(test_manual /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_manual.py
     ${CMAKE_BINARY_DIR}/bin ${CMAKE_SOURCE_DIR}/docs/man)
+if(CVM_EMULATOR)
+    foreach(page publisher workload-developer relying-party operator auditor)
+        cvm_script_test(guide_${page} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_guide.py
+            ${CMAKE_BINARY_DIR}/bin ${CMAKE_SOURCE_DIR}/docs/guide/${page}.md)
+        set_tests_properties(guide_${page} PROPERTIES SKIP_RETURN_CODE 77)
+    endforeach()
+endif()
