@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/predict_launch.h"
 
 #include "base/auto.h"
 #include "base/enc.h"
@@ -8,6 +9,7 @@
 #include "image/predict.h"
 #include "tee/shape.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define PCR(n) (1u << (n))
@@ -24,26 +26,40 @@ struct predicting {
     bool no_workload, all, json;
     const struct shape *shape;
     struct disk disk;
+    uint8_t *firmware_data;
+    size_t firmware_n;
     struct firmware firmware;
     struct prediction prediction;
     struct measure_plan *plan; /* of the workload, if there is one */
+    struct launch_options launching;
+    struct launch_prediction launch;
 };
 
 static void predicting_done(struct predicting *p)
 {
     disk_close(&p->disk);
     measure_plan_free(p->plan);
+    free(p->firmware_data);
+}
+
+/* What the TEE itself measures; for this the file need not be one that boots our disks. */
+static int predict_launch(struct predicting *p)
+{
+    struct bytes file;
+    if (p->firmware_path) {
+        int rc = read_input(p->firmware_path, FIRMWARE_MAX, &p->firmware_data, &p->firmware_n);
+        if (rc)
+            return rc;
+    }
+    file = bytes_of(p->firmware_data, p->firmware_n);
+    return launch_predict(&p->launching, p->shape, p->firmware_path ? &file : NULL, p->firmware_path,
+                          &p->launch);
 }
 
 static int read_firmware(struct predicting *p, uint16_t alg)
 {
-    AUTO(free_u8) uint8_t *data = NULL;
     struct err err = { 0 };
-    size_t n = 0;
-    int rc = read_input(p->firmware_path, FIRMWARE_MAX, &data, &n);
-    if (rc)
-        return rc;
-    if (firmware_parse(bytes_of(data, n), alg, &p->firmware, &err) < 0)
+    if (firmware_parse(bytes_of(p->firmware_data, p->firmware_n), alg, &p->firmware, &err) < 0)
         return fail_err(STATUS_INPUT, p->firmware_path, "cannot be read", &err);
     return 0;
 }
@@ -76,17 +92,21 @@ static int workload_registers(struct predicting *p)
     return 0;
 }
 
-static int predict(struct predicting *p)
+/* With a kernel from the command line the firmware takes another path, and so do the events of the boot. */
+static void direct_registers(struct predicting *p)
+{
+    static const uint8_t pcrs[] = { 4, 5, 9, 11, 12, 13 };
+    for (size_t i = 0; i < ARRAY_SIZE(pcrs) && p->launching.kernel; i++) {
+        p->prediction.pcr[pcrs[i]].kind = UNKNOWN;
+        p->prediction.pcr[pcrs[i]].why = "a kernel booted directly: record one boot";
+    }
+}
+
+static int predict_disk(struct predicting *p, uint16_t alg)
 {
     struct err err = { 0 };
     struct verity_header header;
     uint8_t root[32];
-    uint16_t alg = digest_by_name(p->bank);
-    if (!alg)
-        return fail(STATUS_USAGE, p->bank, "no such bank", "sha256 or sha384");
-    p->shape = shape_by_name(p->shape_name);
-    if (!p->shape)
-        return fail(STATUS_USAGE, p->shape_name, "no such shape", "see cvm-agent --help");
     int rc = p->firmware_path ? read_firmware(p, alg) : 0;
     if (rc)
         return rc;
@@ -98,7 +118,26 @@ static int predict(struct predicting *p)
                      &err)
         < 0)
         return fail_err(status_of(&err), p->path, "cannot predict", &err);
+    direct_registers(p);
     return workload_registers(p);
+}
+
+static int predict(struct predicting *p)
+{
+    uint16_t alg = digest_by_name(p->bank);
+    if (!alg)
+        return fail(STATUS_USAGE, p->bank, "no such bank", "sha256 or sha384");
+    p->shape = shape_by_name(p->shape_name);
+    if (!p->shape)
+        return fail(STATUS_USAGE, p->shape_name, "no such shape", "see cvm-agent --help");
+    if (!p->path && (!p->firmware_path || p->shape->tee == TEE_NONE))
+        return fail(STATUS_USAGE, "predict", "nothing to predict from",
+                    "name a disk, or a firmware and a TEE");
+    if (!p->path && p->workload)
+        return fail(STATUS_USAGE, "predict", "--workload needs a disk", NULL);
+    p->prediction.alg = alg;
+    int rc = predict_launch(p);
+    return rc || !p->path ? rc : predict_disk(p, alg);
 }
 
 /* {"scheme","events"} as the measurement of a workload has them. */
@@ -124,15 +163,21 @@ static json_t *golden(const struct predicting *p)
     json_t *inner = json_pack("{s:i, s:{s:s, s:s}, s:{s:s, s:o, s:{}}}", "version", 1, "platform", "tee",
                               tee_name(p->shape->tee), "cloud", cloud_name(p->shape->cloud), "tpm", "bank",
                               digest_name(p->prediction.alg), "pcrs", pcrs, "events");
+    if (inner && !p->path)
+        json_object_del(inner, "tpm");
     if (inner && (p->no_workload || p->plan))
         json_object_set_new(inner, "workload", p->plan ? workload_json(p) : json_null());
+    if (inner && p->launch.name && p->launch.kind == PREDICTED)
+        json_object_set_new(inner, p->launch.tee,
+                            json_pack("{s:o}", p->launch.name,
+                                      json_hex(bytes_of(p->launch.value, sizeof(p->launch.value)))));
     return inner ? json_pack("{s:o}", "golden_measurement", inner) : NULL;
 }
 
 static json_t *answer(const struct predicting *p)
 {
     json_t *rows = json_array();
-    for (unsigned i = 0; i < PREDICT_PCRS; i++) {
+    for (unsigned i = 0; i < PREDICT_PCRS && p->path; i++) {
         const struct predict_pcr *pcr = &p->prediction.pcr[i];
         json_t *row = json_pack("{s:i, s:s, s:s}", "pcr", (int)i, "state", predict_kind_name(pcr->kind),
                                 "why", pcr->why);
@@ -140,29 +185,46 @@ static json_t *answer(const struct predicting *p)
             json_object_set_new(row, "value", json_hex(digest_bytes(&pcr->value)));
         json_array_append_new(rows, row);
     }
-    return json_pack("{s:s, s:o}", "bank", digest_name(p->prediction.alg), "pcrs", rows);
+    json_t *value = json_pack("{s:s, s:o}", "bank", digest_name(p->prediction.alg), "pcrs", rows);
+    if (value && p->launch.name)
+        json_object_set_new(value, p->launch.tee, launch_json(&p->launch));
+    return value;
+}
+
+static void put_row(struct buf *text, const char *name, enum predict_kind kind, struct bytes value,
+                    const char *why)
+{
+    buf_printf(text, "%-6s  %-18s  ", name, predict_kind_name(kind));
+    if (kind == PREDICTED) {
+        hex_put(text, value);
+        buf_str(text, "  ");
+    }
+    buf_printf(text, "%s\n", why);
 }
 
 static int print_table(const struct predicting *p)
 {
     AUTO(buf_done) struct buf text = buf_new(65536);
-    for (unsigned i = 0; i < PREDICT_PCRS; i++) {
+    const struct launch_prediction *l = &p->launch;
+    for (unsigned i = 0; i < PREDICT_PCRS && p->path; i++) {
         const struct predict_pcr *pcr = &p->prediction.pcr[i];
+        char name[16];
         if (i >= 17 && i <= 22)
             continue;
-        buf_printf(&text, "PCR %-2u  %-18s  ", i, predict_kind_name(pcr->kind));
-        if (pcr->kind == PREDICTED) {
-            hex_put(&text, digest_bytes(&pcr->value));
-            buf_str(&text, "  ");
-        }
-        buf_printf(&text, "%s\n", pcr->why);
+        snprintf(name, sizeof(name), "PCR %u", i);
+        put_row(&text, name, pcr->kind, digest_bytes(&pcr->value), pcr->why);
     }
+    if (l->name)
+        put_row(&text, strcmp(l->name, "mr_td") == 0 ? "MRTD" : "LAUNCH", l->kind,
+                bytes_of(l->value, sizeof(l->value)), l->why);
     return write_out(&text, NULL);
 }
 
 static int write_golden(const struct predicting *p)
 {
     AUTO(buf_done) struct buf text = buf_new(1u << 20);
+    if (!p->path && p->launch.kind != PREDICTED)
+        return fail(STATUS_INPUT, "predict", "nothing to pin", p->launch.why);
     AUTO(json_drop) json_t *document = golden(p);
     if (!document)
         return fail(STATUS_ENVIRONMENT, "predict", "out of memory", NULL);
@@ -183,9 +245,15 @@ static int run(int argc, char **argv)
         { "no-workload", OPTION_FLAG, &p.no_workload },
         { "all", OPTION_FLAG, &p.all },
         { "json", OPTION_FLAG, &p.json },
+        { "vcpus", OPTION_TEXT, &p.launching.vcpus },
+        { "vcpu-type", OPTION_TEXT, &p.launching.vcpu_type },
+        { "guest-features", OPTION_TEXT, &p.launching.features },
+        { "kernel", OPTION_TEXT, &p.launching.kernel },
+        { "initrd", OPTION_TEXT, &p.launching.initrd },
+        { "append", OPTION_TEXT, &p.launching.append },
         { "o", OPTION_TEXT, &p.out },
     };
-    int rc = options_parse(&command_predict, argc, argv, rows, ARRAY_SIZE(rows), &p.path, 1, 1);
+    int rc = options_parse(&command_predict, argc, argv, rows, ARRAY_SIZE(rows), &p.path, 0, 1);
     if (rc)
         return rc == STATUS_HELP ? 0 : rc;
     if (p.workload && p.no_workload)
@@ -203,8 +271,8 @@ static int run(int argc, char **argv)
 
 const struct command command_predict = {
     "predict",
-    "DISK [--firmware FILE] [--shape SHAPE] [--workload DIR] [-o GOLDEN.json]",
-    "Computes the PCRs that a boot of a disk image will have",
+    "[DISK] [--firmware FILE] [--shape SHAPE] [--vcpus N] [--workload DIR] [-o GOLDEN.json]",
+    "Computes what a boot of a disk image, or a firmware, will measure",
     "DISK is a raw disk that build-image made. From its files alone every register is predicted, or said to "
     "be\n"
     "firmware-dependent (record one boot of each firmware and machine type) or unknown. The root is checked\n"
@@ -220,7 +288,20 @@ const struct command command_predict = {
     "  --no-workload    there is no workload: PCR 23 and 15 stay zero\n"
     "  --bank B         sha256 (default) or sha384\n"
     "  --all            the golden measurement pins all that is predicted, PCR 5 and 6 too\n"
-    "  --json           prints {\"bank\",\"pcrs\":[{\"pcr\",\"state\",\"value\",\"why\"}]}\n"
-    "  -o FILE          writes a golden measurement of what is predicted, whole or not at all\n",
+    "  --json           prints {\"bank\",\"pcrs\":[{\"pcr\",\"state\",\"value\",\"why\"}]} and, for a TEE,\n"
+    "                   {\"sev_snp\":{\"measurement\":{\"state\",\"value\",\"why\"}}} or "
+    "{\"tdx\":{\"mr_td\":...}}\n"
+    "  -o FILE          writes a golden measurement of what is predicted, whole or not at all\n"
+    "\n"
+    "With --firmware the launch measurement of SEV-SNP is predicted too, for the host of the shape (QEMU, "
+    "EC2 or\n"
+    "Google), or MRTD of TDX under QEMU; without a DISK only this. It needs:\n"
+    "\n"
+    "  --vcpus N        how many processors (SEV-SNP)\n"
+    "  --vcpu-type T    their type as QEMU names it (EPYC-Milan), or CPUID Fn0000_0001 EAX as 0x and hex "
+    "digits;\n"
+    "                   for QEMU alone\n"
+    "  --guest-features F  SEV_FEATURES (default: 0x1, SEV-SNP alone)\n"
+    "  --kernel FILE [--initrd FILE] [--append TEXT]  QEMU boots this kernel with kernel-hashes=on\n",
     run,
 };

@@ -63,6 +63,8 @@ cvm_script_test(test_privileges /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/int
 cvm_script_test(test_trouble /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_trouble.py
     ${CMAKE_BINARY_DIR}/bin/cvm-agent)
 set_tests_properties(test_trouble PROPERTIES SKIP_RETURN_CODE 77)
+cvm_script_test(test_launch_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_launch.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/tests/interop)
 cvm_script_test(test_golden_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_golden_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${CVM_EVIDENCE_DEFAULT})
 cvm_test(test_collateral SOURCES integration/test_collateral.c support/http_server.c DEPENDS tee policy
