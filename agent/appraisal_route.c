@@ -13,14 +13,16 @@
 #include "evidence/verify_cache.h"
 
 #include <errno.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 /* Contract, section 2: PS384, with an RSA key of this size. */
-#define KEY_BITS 3072
-#define ISSUER   "cvm-agent"
-#define CERTS    "/certs"
+#define KEY_BITS     3072
+#define KEY_FILE_MAX 65536
+#define ISSUER       "cvm-agent"
+#define CERTS        "/certs"
 
 struct appraiser {
     struct verifier *verifier;
@@ -92,6 +94,28 @@ static int need_key(struct appraiser *a, struct err *err)
     return rc;
 }
 
+/* Several agents behind one address sign with one key, so that each one's /certs has it. */
+static int read_token_key(struct appraiser *a, const char *path, struct err *err)
+{
+    AUTO(free_u8) uint8_t *text = NULL;
+    size_t n = 0;
+    if (!*path)
+        return 0;
+    if (file_read(path, KEY_FILE_MAX, &text, &n, err) < 0)
+        return err_while(err, "token_key");
+    BIO *bio = BIO_new_mem_buf(text, (int)n);
+    AUTO(pkey_drop) EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (char[]){ "" }) : NULL;
+    BIO_free(bio);
+    OPENSSL_cleanse(text, n);
+    if (!key || !EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < KEY_BITS)
+        return err_set(err, ERR_INPUT, 0,
+                       "token_key: want an RSA key of %d bits or more in PEM, not encrypted", KEY_BITS);
+    if (describe_key(key, &a->kid, &a->keys, err) < 0)
+        return err_while(err, "token_key");
+    a->key = MOVE(key);
+    return 0;
+}
+
 static void *make_key(void *arg)
 {
     struct err err = { 0 };
@@ -123,11 +147,13 @@ int appraiser_new(const struct appraiser_options *options, struct appraiser **ou
     a->verifier = options->verifier;
     atomic_init(&a->external, false);
     if (uuid_new(a->instance, err) < 0 || read_gpu_keys(options->gpu_jwks, &a->gpu_keys, err) < 0
+        || read_token_key(a, options->token_key, err) < 0
         || policy_store_new(options->state, options->policy_directory, &a->store, err) < 0) {
         appraiser_free(a);
         return err_while(err, "start appraisal");
     }
-    a->making = pthread_create(&a->maker, NULL, make_key, a) == 0; /* else the first request makes it */
+    a->making =
+        !a->key && pthread_create(&a->maker, NULL, make_key, a) == 0; /* else the first request makes it */
     *out = a;
     return 0;
 }

@@ -17,10 +17,11 @@ struct appraiser_options {
     const char *state;            /* policies are kept below it */
     const char *policy_directory; /* policies of the verified root; "": none */
     const char *gpu_jwks;         /* file with the keys of NVIDIA's service; "": none */
+    const char *token_key;        /* file with the RSA key of tokens, PEM; "": one is made */
 };
 
-/** Opens the policies and begins to make the token key (RSA-3072) on a thread of its own.
- *  @return 0, or -1: ERR_INPUT (a policy or key set of the verified root), ERR_IO */
+/** Opens the policies, and reads the token key or begins to make one (RSA-3072) on a thread of its own.
+ *  @return 0, or -1: ERR_INPUT (a policy, key or key set of the verified root), ERR_IO */
 MUST_USE int appraiser_new(const struct appraiser_options *options, struct appraiser **out, struct err *err);
 
 /** Whether the measured security policy opens appraisal outside; it does not before this is called. From any

@@ -103,6 +103,8 @@ static int read_setting(const char *name, json_t *value, struct settings *s, str
         return read_path(name, value, s->policy_directory, err);
     if (!strcmp(name, "nvgpu_jwks"))
         return read_path(name, value, s->gpu_jwks, err);
+    if (!strcmp(name, "token_key"))
+        return read_path(name, value, s->token_key, err);
     if (!strcmp(name, "firewall")) {
         if (!json_is_boolean(value))
             return err_set(err, ERR_INPUT, 0, "firewall: want true or false");

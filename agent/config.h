@@ -18,6 +18,7 @@ struct settings {
     char verify_directory[PATH_MAX]; /* files that /offchain-verify may be asked to read; "": none */
     char policy_directory[PATH_MAX]; /* Rego policies that appraisals may name; "": none */
     char gpu_jwks[PATH_MAX];         /* keys of NVIDIA's attestation service; "": none */
+    char token_key[PATH_MAX];        /* of appraisal tokens; "": one is made at start */
     enum log_level level;
     enum { FIREWALL_UNLESS_EMULATED, FIREWALL_ON, FIREWALL_OFF } firewall;
     struct collateral_settings collateral;

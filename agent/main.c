@@ -124,7 +124,7 @@ static int load_configuration(struct agent *a)
         return fail(EXIT_INPUT, a->options.config ? a->options.config : "policy", &err);
     if (a->options.config) /* a workload's own is warned of where it is judged */
         log_policy(&a->policy);
-    if (!a->options.emulate)
+    if (!a->options.emulate && !a->options.verifier)
         a->options.emulate = a->policy.emulate;
     if (a->options.emulate && !machine_can_emulate()) {
         err_set(&err, ERR_INPUT, 0, "this build has no emulator: remove --emulate or emulation_mode");
@@ -210,6 +210,7 @@ static int open_collector(struct agent *a, struct err *err)
         .collateral = a->collateral.service,
         .queue = 128,
         .queue_outside = 64,
+        .shape = a->options.verifier ? &shape_none : NULL,
     };
     return collector_new(&options, &a->collector, err);
 }
@@ -316,7 +317,8 @@ static void open_management(struct agent *a)
     if (measurements_open(a->collector, a->options.state, &a->measurements, &err) < 0)
         log_err(LOG_LEVEL_ERROR, "workload-log", &err);
     collector_set_log_marks(a->collector, take_marks, a);
-    open_workload(a);
+    if (!a->options.verifier)
+        open_workload(a);
     if (!a->auth)
         return;
     const struct operate_options options = { .collector = a->collector,
@@ -361,7 +363,8 @@ static int open_server(struct agent *a, struct err *err)
     const struct appraiser_options appraiser = { .verifier = a->verifier,
                                                  .state = a->options.state,
                                                  .policy_directory = a->settings.policy_directory,
-                                                 .gpu_jwks = a->settings.gpu_jwks };
+                                                 .gpu_jwks = a->settings.gpu_jwks,
+                                                 .token_key = a->settings.token_key };
     if (appraiser_new(&appraiser, &a->appraiser, err) < 0)
         return -1;
     const struct server_options options = {
@@ -398,8 +401,10 @@ static int start(struct agent *a)
     struct err err = { 0 };
     int status = open_sockets(a);
     if (status == EXIT_OK) {
-        make_places(a);
-        start_priv(a);
+        if (!a->options.verifier) {
+            make_places(a);
+            start_priv(a);
+        }
         status = drop_privileges(a);
     }
     if (status != EXIT_OK)

@@ -23,6 +23,7 @@ static const char help_text[] =
     "  --priv PATH           socket of cvm-agent-priv (default: /run/cvm-agent/priv.sock)\n"
     "  --etc DIR             settings of this machine (default: /etc/cvm-agent)\n"
     "  --allow-emulated-roots  /offchain-verify takes trust_roots: evidence below them proves no hardware\n"
+    "  --verifier            judge others only: needs neither TEE nor TPM, and runs no workload\n"
     "  --log-level L         error, warning, info (default) or debug\n"
     "  --version             print the version\n"
     "  --help                print this\n\n"
@@ -42,6 +43,7 @@ enum {
     OPT_ETC,
     OPT_LOG_LEVEL,
     OPT_ALLOW_ROOTS,
+    OPT_VERIFIER,
     OPT_VERSION,
     OPT_HELP
 };
@@ -58,6 +60,7 @@ static const struct option table[] = {
     { "priv", required_argument, NULL, OPT_PRIV },
     { "etc", required_argument, NULL, OPT_ETC },
     { "allow-emulated-roots", no_argument, NULL, OPT_ALLOW_ROOTS },
+    { "verifier", no_argument, NULL, OPT_VERIFIER },
     { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
@@ -184,6 +187,9 @@ static int apply(struct options *o, int option, const char *value, struct err *e
     case OPT_ALLOW_ROOTS:
         o->allow_emulated_roots = true;
         return 0;
+    case OPT_VERIFIER:
+        o->verifier = true;
+        return 0;
     case OPT_VERSION:
         o->version = true;
         return 0;
@@ -227,6 +233,8 @@ int options_parse(int argc, char **argv, struct options *out, struct err *err)
     }
     if (optind < argc)
         return err_set(err, ERR_INPUT, 0, "unexpected argument %.80s", argv[optind]);
+    if (o.verifier && o.emulate)
+        return err_set(err, ERR_INPUT, 0, "--verifier has no machine to emulate: leave out --emulate");
     *out = o;
     return 0;
 }

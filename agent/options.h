@@ -26,6 +26,7 @@ struct options {
     struct endpoint internal, external;
     enum log_level level;
     bool level_given, allow_emulated_roots, help, version;
+    bool verifier; /* judges others only: neither TEE, TPM nor workload is looked for */
 };
 
 /** Reads the arguments. Strings point into argv or are constants.

@@ -180,6 +180,10 @@ static int check_attestation(const struct collect_attestation *a, struct err *er
 
 static int check_request(const struct collector *c, const struct collect_request *r, struct err *err)
 {
+    if (c->shape->report == REPORT_NONE && !c->shape->tpm)
+        return err_set(
+            err, ERR_UNAVAILABLE, 0,
+            "this agent judges others (--verifier) and has no evidence: ask one in a confidential VM");
     if (r->attestation)
         return check_attestation(r->attestation, err);
     if (r->magic.n != MAGIC_SIZE || r->nonce.n < 1 || r->nonce.n > NONCE_MAX || r->shown_nonce.n > 256

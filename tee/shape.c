@@ -58,6 +58,8 @@ static const struct shape shapes[] = {
     { .name = "none-vtpm", .tee = TEE_NONE, .tpm = true, AK_OWN },
 };
 
+const struct shape shape_none = { .name = "none", .tee = TEE_NONE };
+
 const char *tee_name(enum tee_type tee)
 {
     static const char *const names[] = { "none", "tdx", "sev_snp" };

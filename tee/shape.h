@@ -49,6 +49,9 @@ const struct shape *shape_by_name(const char *name);
 /** The row for what was detected, or NULL when there is neither TEE nor TPM. */
 const struct shape *shape_find(enum tee_type tee, enum cloud_type cloud, bool tpm, bool hcl);
 
+/** A machine that judges others and has no evidence of its own; never found, only asked for. */
+extern const struct shape shape_none;
+
 /** All rows, for help texts and tests; *n receives the count. */
 const struct shape *shape_all(size_t *n);
 

@@ -182,3 +182,6 @@ if(CVM_EMULATOR)
         set_tests_properties(guide_${page} PROPERTIES SKIP_RETURN_CODE 77)
     endforeach()
 endif()
+cvm_script_test(test_kubernetes /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_kubernetes.py
+    ${CMAKE_BINARY_DIR}/bin ${CMAKE_SOURCE_DIR})
+set_tests_properties(test_kubernetes PROPERTIES SKIP_RETURN_CODE 77)
