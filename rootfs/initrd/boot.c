@@ -64,7 +64,8 @@ static int find_root_hash(struct boot *boot, struct err *err)
     size_t name = strlen(ROOT_OPTION);
     while (at && strncmp(at, ROOT_OPTION, name) != 0) {
         at = strchr(at, ' ');
-        at += at != NULL;
+        if (at)
+            at++;
     }
     if (!at || !is_hex(at + name, BOOT_HASH_SIZE - 1)
         || (at[name + BOOT_HASH_SIZE - 1] && at[name + BOOT_HASH_SIZE - 1] != ' '))

@@ -30,10 +30,13 @@ static bool read_attribute(const char *sys, const char *device, const char *file
 static bool has_line(const char *text, const char *key, const char *value)
 {
     size_t k = strlen(key), v = strlen(value);
-    for (const char *at = text; at; at = strchr(at, '\n'), at += at != NULL)
+    for (const char *at = text;; at++) {
         if (!strncmp(at, key, k) && !strncmp(at + k, value, v) && (at[k + v] == '\n' || !at[k + v]))
             return true;
-    return false;
+        at = strchr(at, '\n');
+        if (!at)
+            return false;
+    }
 }
 
 /* The folder above a partition's own is its disk's. */
