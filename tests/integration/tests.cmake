@@ -16,6 +16,9 @@ function(cvm_script_test name)
     add_test(NAME ${name} COMMAND ${ARGN})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS integration
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;TSAN_OPTIONS=atexit_sleep_ms=0;CVM_BIN=${CMAKE_BINARY_DIR}/bin;XDG_CACHE_HOME=${CMAKE_CURRENT_BINARY_DIR}/cache")
+    if(CVM_SANITIZE) # memory and times are then not those of the program
+        set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT CVM_SANITIZED=1)
+    endif()
 endfunction()
 
 if(CVM_EMULATOR)
