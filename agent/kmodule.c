@@ -61,7 +61,7 @@ static int find_modinfo(struct bytes file, struct bytes *out, struct err *err)
 {
     struct bytes headers, names;
     struct section s;
-    uint16_t count, index;
+    uint16_t count = 0, index = 0;
     if (read_header(file, &headers, &count, &index, err) < 0)
         return -1;
     if (!read_section(headers, index, &s) || !take_at(file, s.offset, s.size, &names))

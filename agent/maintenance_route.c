@@ -123,8 +123,8 @@ static int work(struct request *r, struct buf *out, struct err *err)
 {
     struct operate *o = server_operate(r->server);
     AUTO(json_drop) json_t *root = NULL, *results = json_object();
-    bool enable;
-    unsigned delay_s;
+    bool enable = false;
+    unsigned delay_s = 0;
     if (json_parse(buf_bytes(&r->body), MAINTENANCE_BODY_MAX, &root, err) < 0
         || read_body(root, &enable, &delay_s, err) < 0 || acts_ready(operate_acts(o), err) < 0
         || (delay_s ? schedule(r, enable, delay_s, err) : act_now(r, enable, results, err)) < 0)

@@ -188,7 +188,7 @@ static int judge(struct bytes file, const struct central *c, size_t directory,
                  const struct zip_limits *limits, struct zip_entry *out, size_t *end, struct err *err)
 {
     struct reader r = reader_of(bytes_of(file.p, directory)); /* data ends before the directory */
-    struct header local;
+    struct header local = { 0 };
     struct zip_entry e = { .size = c->h.size,
                            .crc32 = c->h.crc32,
                            .deflated = c->h.method == METHOD_DEFLATED };
