@@ -143,7 +143,9 @@ static void start_priv(struct agent *a)
     a->priv.fd = -1;
     if (realpath(a->places.workload, folder))
         snprintf(engine, sizeof(engine), "%s/engine", folder);
-    int rc = a->options.emulate ? -1 : priv_connect(a->options.priv, &a->priv, &err);
+    /* An emulated machine has a helper of its own, unless one is named: a disk image under test has. */
+    bool own = a->options.emulate && !a->options.priv_given;
+    int rc = own ? -1 : priv_connect(a->options.priv, &a->priv, &err);
     if (rc < 0 && geteuid() != 0 && !a->options.emulate) {
         log_event(LOG_LEVEL_INFO, "priv", "state", "none", "note",
                   "ordinary user without cvm-agent-priv: no firewall, livepatch, containers, maintenance",

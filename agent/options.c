@@ -180,6 +180,7 @@ static int apply(struct options *o, int option, const char *value, struct err *e
         return 0;
     case OPT_PRIV:
         o->priv = value;
+        o->priv_given = true;
         return 0;
     case OPT_ETC:
         o->etc = value;

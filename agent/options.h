@@ -22,6 +22,7 @@ struct options {
     const char *emulate; /* a shape, or NULL */
     const char *tcti;    /* NULL: the kernel's resource manager */
     const char *socket, *priv;
+    bool priv_given; /* --priv was named: an emulated agent uses it too */
     bool socket_given;
     struct endpoint internal, external;
     enum log_level level;

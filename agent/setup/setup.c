@@ -22,8 +22,12 @@ struct folder {
 static const struct folder folders[] = {
     { "/run/cvm-agent", 0755 },
     { "/run/cvm-agent/boot", 0755 },
+    { "/run/cvm-agent/workload", 0755 },
     { "/var/lib/cvm-agent", 0700 },
 };
+
+/* The container engine's own: it trusts no folder that another user can change. */
+#define ENGINE_FOLDER "/run/cvm-agent/workload/engine"
 
 /* The collector prefers a readable copy to the original. */
 static const struct {
@@ -97,6 +101,8 @@ int setup_folders(struct setup *s, struct err *err)
         if (dir_make(path, folders[i].mode, err) < 0 || hand_over(s, path, folders[i].mode, err) < 0)
             return err_while(err, folders[i].path);
     }
+    if (path_set(path, sizeof(path), err, "%s" ENGINE_FOLDER, s->root) < 0 || dir_make(path, 0755, err) < 0)
+        return err_while(err, ENGINE_FOLDER);
     return 0;
 }
 

@@ -272,12 +272,14 @@ class Setup(unittest.TestCase):
                 done = self.run_setup(folder)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 for path, mode in [("run/cvm-agent", "0o755"), ("run/cvm-agent/boot", "0o755"),
+                                   ("run/cvm-agent/workload", "0o755"),
                                    ("var/lib/cvm-agent", "0o700"), ("sys/kernel/config/tsm/report", "0o755"),
                                    ("sys/kernel/config/tsm/report/cvm-agent", "0o755"),
                                    ("sys/class/misc/tdx_guest/measurements/rtmr3:sha384", "0o600"),
                                    ("dev/sev-guest", "0o600"),
                                    ("run/cvm-agent/boot/binary_bios_measurements", "0o400")]:
                     self.assertEqual(self.facts(folder, path), (54321, 54322, mode), path)
+                self.assertEqual(self.facts(folder, "run/cvm-agent/workload/engine"), (0, 0, "0o755"))
                 self.assertEqual(self.facts(folder, "sys/class/misc/tdx_guest/measurements/mrconfigid")[0], 0)
                 with open(folder + "/run/cvm-agent/boot/binary_bios_measurements", "rb") as f:
                     self.assertEqual(f.read(), self.LOG)
