@@ -170,6 +170,20 @@ static void parse_package(struct parser *p)
             source_fail(&p->source, m->package->item[i]->at, "a package's name is made of names");
 }
 
+/* Written without its parentheses it would be a rule, or nothing: "(x)", "(f(y)) = 1". */
+static void refuse_hidden_head(struct parser *p, const struct expr *e)
+{
+    const struct node *n = e->lhs;
+    bool opens = e->at < p->source.text.n && p->source.text.p[e->at] == '(';
+    bool whole = e->kind == E_ASSIGN || e->kind == E_UNIFY;
+    if (!opens || e->negated || !n || !(whole || (e->kind == E_TERM && n->kind == N_VAR)))
+        return;
+    while ((n->kind == N_REF || (n->kind == N_CALL && !n->op)) && n->n)
+        n = n->item[0];
+    if (n->kind == N_VAR && !parse_is_root(n->value))
+        source_fail(&p->source, e->at, "a condition cannot begin with a name in parentheses of its own");
+}
+
 static void parse_statement(struct parser *p)
 {
     struct module *m = p->m;
@@ -183,6 +197,7 @@ static void parse_statement(struct parser *p)
         parse_unexpected(p, "a rule, an import or a package");
     else {
         struct expr *e = parse_literal(p);
+        refuse_hidden_head(p, e);
         m->condition = arena_grow(p->arena, m->condition, m->n_condition, &m->cap_condition, sizeof(e));
         m->condition[m->n_condition++] = e;
     }

@@ -74,4 +74,7 @@ struct body *parse_body(struct parser *p, enum token_kind close);
 /** A rule if one starts here, else false with nothing taken. */
 bool parse_rule(struct parser *p);
 
+/** True for input and data: documents, never rules. */
+bool parse_is_root(const struct value *name);
+
 #endif

@@ -8,7 +8,7 @@ static struct rule_ast *new_rule(struct parser *p)
     return r;
 }
 
-static bool is_root(const struct value *name)
+bool parse_is_root(const struct value *name)
 {
     return (name->n == 5 && memcmp(name->text, "input", 5) == 0)
            || (name->n == 4 && memcmp(name->text, "data", 4) == 0);
@@ -262,7 +262,7 @@ bool parse_rule(struct parser *p)
     struct node *name = parse_node(p, N_VAR, parse_now(p)->at);
     name->value = parse_name(p);
     name->end = parse_last_end(p);
-    bool root = is_root(name->value);
+    bool root = parse_is_root(name->value);
     bool head = take_head(p, r, parse_term_rest(p, name, true));
     if (head && !root && !at_head_end(p) && lone_name(p, start))
         source_fail(&p->source, r->at, "a name alone is neither a rule nor a condition");

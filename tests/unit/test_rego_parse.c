@@ -93,6 +93,8 @@ static void names_the_place(void **state)
         { "x := \"\xC3\xA9\xC3\xA9\" \xC3\xA9", "1:11:", "character", &policy },
         { "x := \"\xFF\"", "1:7:", "UTF-8", &policy },
         { "match { }", "1:9:", "found empty body", &policy },
+        { "(cc)", "1:1:", "a name in parentheses", &policy },
+        { "(f(y)) = 1", "1:1:", "a name in parentheses", &policy },
         { "match", "1:1:", "name alone", &policy },
         { "x := 01", "1:6:", "not a number", &policy },
         { "x := 1.", "1:6:", "not a number", &policy },
