@@ -9,7 +9,7 @@
 #include <strings.h>
 
 /* Trees and operations of the largest text that is read. */
-#define COMPILE_MEMORY_MAX ((size_t)512 << 20)
+#define COMPILE_MEMORY_MAX ((size_t)128 << 20)
 
 struct loading {
     const struct rego_source *sources;
