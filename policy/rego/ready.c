@@ -40,14 +40,17 @@ static bool can_all(struct compiler *c, struct node *const *item, uint32_t n, ca
     if (first == n)
         return true;
     bool *done = arena_zero(c->arena, n, 1);
+    uint32_t *tried = arena_zero(c->arena, n, sizeof(*tried)); /* variables bound at the last try, and one */
     uint32_t left = n - first, before;
     memset(done, 1, first);
+    tried[first] = trial_begin(c) + 1;
     do {
         before = left;
         for (uint32_t i = first; i < n; i++) {
             uint32_t mark = trial_begin(c);
-            if (done[i])
+            if (done[i] || tried[i] == mark + 1) /* nothing was bound since: it would fail again */
                 continue;
+            tried[i] = mark + 1;
             if (can(c, item[i])) {
                 done[i] = true;
                 left--;
