@@ -145,6 +145,34 @@ static void put_import(struct printer *p, const struct import_ast *im)
     }
 }
 
+/* A brace in front would be a further body of the old-style rule before it: it is put into parentheses. */
+static void put_condition(struct printer *p, const struct expr *e)
+{
+    const size_t from = p->out->n;
+    const uint32_t comment = p->comment;
+    size_t n = 0;
+    bool brace = false;
+    if (!e->negated && e->lhs && (e->kind == E_TERM || e->kind == E_ASSIGN || e->kind == E_UNIFY)) {
+        format_term(p, e->lhs); /* to see what it begins with, and how long it is */
+        n = p->out->n - from;
+        brace = !p->out->failed && n && p->out->p[from] == '{';
+        p->out->n = from;
+        p->comment = comment;
+    }
+    format_expr(p, e);
+    if (!brace)
+        return;
+    buf_str(p->out, "()");
+    if (p->out->failed)
+        return;
+    uint8_t *at = p->out->p + from;
+    size_t rest = p->out->n - from - 2 - n;
+    memmove(at + n + 2, at + n, rest);
+    at[n + 1] = ')';
+    memmove(at + 1, at, n);
+    at[0] = '(';
+}
+
 static void put_statement(struct printer *p, const struct statement *s)
 {
     switch (s->kind) {
@@ -159,7 +187,7 @@ static void put_statement(struct printer *p, const struct statement *s)
         put_rule(p, s->what);
         break;
     case S_CONDITION:
-        format_expr(p, s->what);
+        put_condition(p, s->what);
         break;
     }
 }
@@ -202,13 +230,22 @@ static bool has_block(const struct statement *s)
     return r && ((r->body && r->body->braces) || r->otherwise);
 }
 
+/* p[x] and f(x) alone are rules of the old dialect, and conditions of a policy: written alike, laid out
+ * alike. */
+static enum statement_kind look_of(const struct statement *s)
+{
+    const struct rule_ast *r = s->kind == S_RULE ? s->what : NULL;
+    bool bare = r && !r->is_default && !r->value && !r->body && !(r->contains && r->with_if);
+    return bare ? S_CONDITION : s->kind;
+}
+
 /* Short things that stood together stay together. */
 static bool stay_together(const struct printer *p, const struct statement *a, const struct statement *b)
 {
     uint32_t lines = 0;
     for (uint32_t i = a->end; i < b->at; i++)
         lines += p->m->text.p[i] == '\n';
-    bool short_ones = !has_block(a) && !has_block(b) && a->kind == b->kind && a->kind != S_PACKAGE
+    bool short_ones = !has_block(a) && !has_block(b) && look_of(a) == look_of(b) && a->kind != S_PACKAGE
                       && !format_newline_between(p, a->at, a->end)
                       && !format_newline_between(p, b->at, b->end);
     return short_ones && lines <= 1;

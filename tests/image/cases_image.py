@@ -1,0 +1,65 @@
+"""The image as it is: what was predicted is what is quoted."""
+import json
+import os
+import ssl
+import base64
+import time
+
+from suite import NONCE, collaterals, compare
+
+
+def case_boot(s):
+    """the agent answers; its document verifies against the predicted golden measurement"""
+    predicted = s.predict(s.disk)
+    with s.machine() as m:
+        start = time.monotonic()
+        document = collaterals(m)
+        print(f"  answered {time.monotonic() - start:.1f} s after the start of QEMU", flush=True)
+        assert document["platform"] == {"tee": "sev_snp", "cloud": "none", "emulated": True}, document["platform"]
+        compare(predicted, document)
+        with open(f"{s.work}/document.json", "w") as f:
+            json.dump(document, f)
+        # The emulated processor's root is in the document: this test asks whether all else fits together.
+        ark = ssl.DER_cert_to_PEM_cert(base64.b64decode(document["sev_snp"]["cert_chain"][-1]))
+        with open(f"{s.work}/roots.pem", "w") as f:
+            f.write(ark)
+        judge = ["verify", f"{s.work}/document.json", "--nonce", NONCE, "--offline", "--trust-emulator", f"{s.work}/roots.pem",
+                 "--accept-self-asserted-ak", "--json", "--golden"]
+        done = s.run(*judge, f"{s.work}/golden.json")
+        answer = json.loads(done.stdout)
+        checks = {c["check"]: c for c in answer["checks"]}
+        assert done.returncode == 0 and answer["success"], [c for c in answer["checks"] if c["ok"] is False]
+        for name in ("tpm.eventlog_replay", "golden.pcrs", "binding.nonce", "journal.log_replay"):
+            assert checks[name]["ok"] is True, checks[name]
+        # Another register, and the answer names it.
+        with open(f"{s.work}/golden.json") as f:
+            other = json.load(f)
+        other["golden_measurement"]["tpm"]["pcrs"]["9"] = "00" * 32
+        with open(f"{s.work}/other.json", "w") as f:
+            json.dump(other, f)
+        done = s.run(*judge, f"{s.work}/other.json")
+        failed = [c for c in json.loads(done.stdout)["checks"] if c["ok"] is False]
+        assert done.returncode == 1 and [c["check"] for c in failed] == ["golden.pcrs"] and "PCR 9" in failed[0]["detail"], failed
+        said = m.said()
+        assert "verified root opened" in said, said[-2000:]
+
+
+def case_production(s):
+    """the production image boots, has no shell, and its agent attests by the TPM alone"""
+    disk = s.make("production")
+    predicted = s.predict(disk)
+    with s.machine(disk) as m:
+        document = collaterals(m)
+        compare(predicted, document)
+        assert document["platform"]["emulated"] is False and document["platform"]["tee"] == "none", document["platform"]
+        said = m.said()
+        assert "login:" not in said and "# " not in said.splitlines()[-1], said[-500:]
+
+
+def case_reproducible(s):
+    """two builds give the same disk"""
+    again = s.make("again")
+    with open(f"{s.work}/test.json") as a, open(f"{s.work}/again.json") as b:
+        first, second = json.load(a), json.load(b)
+    assert first == second, {k: (first[k], second[k]) for k in first if first[k] != second[k]}
+    os.unlink(again)

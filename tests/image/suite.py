@@ -1,0 +1,113 @@
+"""What the boot cases share: building images, predicting, booting, asking the agent."""
+import base64
+import json
+import os
+import ssl
+import struct
+import subprocess
+import sys
+import urllib.request
+
+import vm
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SKIPPED, ENVIRONMENT = 77, 4
+BOOT_SECONDS = 240
+NONCE = "image-boot-test"
+PREDICTED = ("2", "3", "4", "5", "6", "7", "8", "9", "11", "12", "13", "15", "16", "23")
+
+
+def skip(why):
+    print(f"SKIPPED: {why}", flush=True)
+    sys.exit(SKIPPED)
+
+
+class Suite:
+    def __init__(self, build, work):
+        self.build, self.work, self.n = os.path.abspath(build), work, 0
+        self.cli = f"{self.build}/bin/cvm-cli"
+        self.disk = f"{work}/test.raw"
+
+    def make(self, name, *options, env=None):
+        """Builds an image; the agent of this build, so that nothing is compiled."""
+        agent = [] if "--debug" in options or "production" in name else ["--test", "--agent", self.build]
+        done = subprocess.run(["nice", f"{ROOT}/scripts/build-image", "--no-install", "-o", f"{self.work}/{name}", *agent, *options],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(env or {})}, timeout=900)
+        if done.returncode == ENVIRONMENT:
+            skip(done.stdout.strip().splitlines()[-1])
+        assert done.returncode == 0, done.stdout[-3000:]
+        return f"{self.work}/{name}.raw"
+
+    def machine(self, disk=None, **options):
+        self.n += 1
+        return vm.Machine(f"{self.work}/vm{self.n}", disk or self.disk, **options)
+
+    def copy(self):
+        path = f"{self.work}/changed.raw"
+        subprocess.run(["cp", "--sparse=always", self.disk, path], check=True)
+        return path
+
+    def run(self, *command):
+        return subprocess.run([self.cli, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+
+    def predict(self, disk):
+        done = self.run("predict", disk, "--firmware", vm.CODE, "--no-workload", "--json", "--all", "-o", f"{self.work}/golden.json")
+        assert done.returncode == 0, done.stderr
+        return {str(row["pcr"]): row for row in json.loads(done.stdout)["pcrs"]}
+
+
+def get(m, path):
+    context = ssl._create_unverified_context()
+    with urllib.request.urlopen(f"https://127.0.0.1:{m.port}{path}", timeout=10, context=context) as answer:
+        return json.load(answer)
+
+
+def answers(m):
+    if m.off():
+        raise AssertionError(f"the machine went off. The console says:\n{m.said()[-3000:]}")
+    try:
+        return get(m, "/healthz")["status"] == "ok"
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def collaterals(m):
+    m.wait(lambda: answers(m), BOOT_SECONDS, "the agent answers")
+    return get(m, f"/collaterals/{NONCE}")
+
+
+def quoted(document):
+    return {k: base64.b64decode(v).hex() for k, v in document["tpm"]["pcrs"]["pcrs"].items()}
+
+
+def compare(predicted, document):
+    have = quoted(document)
+    for pcr in PREDICTED:
+        row = predicted[pcr]
+        assert row["state"] == "predicted", row
+        assert row["value"] == have[pcr], f"PCR {pcr}: predicted {row['value']}, quoted {have[pcr]}"
+    print(f"  {len(PREDICTED)} registers are as predicted: {', '.join(PREDICTED)}", flush=True)
+
+
+def stops(s, disk, says, **options):
+    with s.machine(disk, **options) as m:
+        m.wait(m.off, BOOT_SECONDS, "the machine stops")
+        said = m.said()
+        assert says in said, f"the console does not say \"{says}\":\n{said[-2000:]}"
+        assert "cvm-agent" not in said.split("cvm-init")[-1] or "REFUSED" in said, said[-2000:]
+        print("  " + next(line for line in said.splitlines() if says in line).strip()[:140], flush=True)
+
+
+def flip(path, offset):
+    with open(path, "r+b") as f:
+        f.seek(offset)
+        byte = f.read(1)[0]
+        f.seek(offset)
+        f.write(bytes([byte ^ 1]))
+
+
+def partition(disk, number):
+    with open(disk, "rb") as f:
+        f.seek(1024 + 128 * (number - 1))
+        first, last = struct.unpack_from("<32xQQ", f.read(128))
+    return first * 512, (last + 1) * 512
