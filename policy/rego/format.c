@@ -56,7 +56,7 @@ static void put_body_block(struct printer *p, const struct body *b)
     for (uint32_t i = 0; i < b->n; i++) {
         format_line(p);
         format_comments(p, b->item[i]->at);
-        format_expr(p, b->item[i]);
+        format_expr(p, b->item[i], i ? "-" : "");
         format_trailing(p, b->item[i]->end);
     }
     while (p->comment < p->m->n_comment && p->m->comment[p->comment].at < b->end) {
@@ -110,7 +110,7 @@ static void put_body(struct printer *p, const struct rule_ast *r)
     if (r->body->braces)
         put_body_block(p, r->body);
     else
-        format_expr(p, r->body->item[0]);
+        format_expr(p, r->body->item[0], "");
 }
 
 static void put_rule(struct printer *p, const struct rule_ast *r)
@@ -145,34 +145,6 @@ static void put_import(struct printer *p, const struct import_ast *im)
     }
 }
 
-/* A brace in front would be a further body of the old-style rule before it: it is put into parentheses. */
-static void put_condition(struct printer *p, const struct expr *e)
-{
-    const size_t from = p->out->n;
-    const uint32_t comment = p->comment;
-    size_t n = 0;
-    bool brace = false;
-    if (!e->negated && e->lhs && (e->kind == E_TERM || e->kind == E_ASSIGN || e->kind == E_UNIFY)) {
-        format_term(p, e->lhs); /* to see what it begins with, and how long it is */
-        n = p->out->n - from;
-        brace = !p->out->failed && n && p->out->p[from] == '{';
-        p->out->n = from;
-        p->comment = comment;
-    }
-    format_expr(p, e);
-    if (!brace)
-        return;
-    buf_str(p->out, "()");
-    if (p->out->failed)
-        return;
-    uint8_t *at = p->out->p + from;
-    size_t rest = p->out->n - from - 2 - n;
-    memmove(at + n + 2, at + n, rest);
-    at[n + 1] = ')';
-    memmove(at + 1, at, n);
-    at[0] = '(';
-}
-
 static void put_statement(struct printer *p, const struct statement *s)
 {
     switch (s->kind) {
@@ -187,7 +159,7 @@ static void put_statement(struct printer *p, const struct statement *s)
         put_rule(p, s->what);
         break;
     case S_CONDITION:
-        put_condition(p, s->what);
+        format_expr(p, s->what, "{-"); /* a brace would be a further body of the old-style rule before it */
         break;
     }
 }

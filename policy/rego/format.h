@@ -23,7 +23,8 @@ void format_trailing(struct printer *p, uint32_t end);
 
 void format_term(struct printer *p, const struct node *n);
 void format_terms(struct printer *p, struct node *const *item, uint32_t n);
-void format_expr(struct printer *p, const struct expr *e);
+/** joins: signs that must not begin the text, since they would join it to the line before. */
+void format_expr(struct printer *p, const struct expr *e, const char *joins);
 /** A body in braces, one expression a line. */
 void format_block(struct printer *p, const struct body *b);
 

@@ -121,7 +121,7 @@ static void put_comprehension(struct printer *p, const struct node *n)
     for (uint32_t i = 0; i < n->body->n; i++) {
         if (i)
             buf_str(p->out, "; ");
-        format_expr(p, n->body->item[i]);
+        format_expr(p, n->body->item[i], "");
     }
     buf_str(p->out, n->kind == N_ARRAY_OF ? "]" : "}");
 }
@@ -183,17 +183,33 @@ static void put_domain(struct printer *p, const struct expr *e, const char *word
     format_term(p, e->rhs);
 }
 
-void format_expr(struct printer *p, const struct expr *e)
+/* The first term of a line: in parentheses if its first sign would join it to the line before. */
+static void put_first(struct printer *p, const struct node *n, const char *joins)
 {
-    if (e->negated)
+    const size_t from = p->out->n;
+    format_term(p, n);
+    if (p->out->failed || p->out->n == from || !strchr(joins, p->out->p[from]))
+        return;
+    buf_str(p->out, "()");
+    if (p->out->failed)
+        return;
+    memmove(p->out->p + from + 1, p->out->p + from, p->out->n - from - 2);
+    p->out->p[from] = '(';
+}
+
+void format_expr(struct printer *p, const struct expr *e, const char *joins)
+{
+    if (e->negated) {
         buf_str(p->out, "not ");
+        joins = "";
+    }
     switch ((enum expr_kind)e->kind) {
     case E_TERM:
-        format_term(p, e->lhs);
+        put_first(p, e->lhs, joins);
         break;
     case E_ASSIGN:
     case E_UNIFY:
-        format_term(p, e->lhs);
+        put_first(p, e->lhs, joins);
         buf_str(p->out, e->kind == E_ASSIGN ? " := " : " = ");
         format_term(p, e->rhs);
         break;
