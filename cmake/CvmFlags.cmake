@@ -7,6 +7,9 @@ target_compile_options(cvm_flags INTERFACE
     -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef -fno-omit-frame-pointer -fno-strict-aliasing
     -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= ${CVM_SANITIZE})
 target_link_options(cvm_flags INTERFACE ${CVM_SANITIZE})
+if(CVM_SANITIZE)
+    target_compile_definitions(cvm_flags INTERFACE CVM_SANITIZED) # agent/priv/main.c
+endif()
 if(CVM_TESTS)
     target_compile_definitions(cvm_flags INTERFACE CVM_FAULTS) # base/fault.h
 endif()

@@ -1,4 +1,5 @@
 /* cvm-agent-priv: the privileged part. It reads messages of one size, answers each, and keeps no state. */
+#include "agent/priv/filter.h"
 #include "agent/priv/message.h"
 #include "agent/priv/verbs.h"
 #include "base/auto.h"
@@ -85,13 +86,26 @@ static void drop_privileges(void)
 }
 
 /* The launcher is forked first: it keeps what everything after it does not have. */
-static void divide(struct priv_context *c, const char *directory)
+static int divide(struct priv_context *c, const char *directory, struct err *err)
 {
     c->directory = directory;
     c->sys = "/sys";
     c->limited = prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) != 1;
     c->launcher = launcher_start(directory);
     drop_privileges();
+#ifndef CVM_SANITIZED /* a sanitizer's own calls are not on the list */
+    return filter_install(err);
+#else
+    (void)err;
+    return 0;
+#endif
+}
+
+static int refused(const struct err *err)
+{
+    char text[ERR_TEXT_MAX];
+    log_event(LOG_LEVEL_ERROR, "refused", "error", err_text(err, text, sizeof(text)), NULL);
+    return EXIT_ENVIRONMENT;
 }
 
 /* Only the agent's user, root, and whoever runs us (an agent started by an ordinary user) may ask. */
@@ -176,12 +190,14 @@ static void serve(int peer, const struct priv_context *context)
 
 static int run_child(struct priv_context *context, const char *directory)
 {
+    struct err err = { 0 };
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (!may_ask(CHILD_SOCKET_FD)) {
         log_event(LOG_LEVEL_ERROR, "refused", "error", "descriptor 3 is not a socket of the agent", NULL);
         return EXIT_ENVIRONMENT;
     }
-    divide(context, directory);
+    if (divide(context, directory, &err) < 0)
+        return refused(&err);
     serve(CHILD_SOCKET_FD, context);
     return 0;
 }
@@ -189,12 +205,14 @@ static int run_child(struct priv_context *context, const char *directory)
 /* One caller at a time: there is one agent. */
 static int run_activated(struct priv_context *context, const char *directory)
 {
+    struct err err = { 0 };
     if (sd_listen_fds(1) != 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
         fprintf(stderr,
                 "cvm-agent-priv: start: no socket: this program is started by systemd or by cvm-agent\n");
         return EXIT_USAGE;
     }
-    divide(context, directory);
+    if (divide(context, directory, &err) < 0)
+        return refused(&err);
     for (;;) {
         AUTO(close_fd) int fd = accept4(SD_LISTEN_FDS_START, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0 && errno != EINTR && errno != ECONNABORTED)

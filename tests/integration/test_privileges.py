@@ -89,6 +89,16 @@ class Helper(unittest.TestCase):
             self.assertEqual(int(status_field(process.pid, "CapBnd"), 16) & ~two, 0)
         self.assertEqual(status_field(process.pid, "NoNewPrivs"), "1")
 
+    @unittest.skipIf("CVM_SANITIZED" in os.environ, "sanitizers need more system calls")
+    def test_filters_system_calls(self):
+        """The part that takes messages; not the launcher, which starts the engine."""
+        sock, process = self.start_child()
+        ask(sock, message(0))
+        self.assertEqual(status_field(process.pid, "Seccomp"), "2")
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as f:
+            launcher = f.read().split()
+        self.assertEqual([status_field(pid, "Seccomp") for pid in launcher], ["0"] if ROOT else [])
+
     def test_usage(self):
         for args in [["--nope"], ["--child", "x"], []]:
             self.assertEqual(subprocess.run([PRIV, *args], capture_output=True).returncode, 2)

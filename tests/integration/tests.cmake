@@ -62,6 +62,8 @@ cvm_script_test(test_verify_raw /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integ
 set_tests_properties(test_verify_raw PROPERTIES SKIP_RETURN_CODE 77)
 cvm_script_test(test_privileges /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_privileges.py
     ${CMAKE_BINARY_DIR}/bin)
+cvm_script_test(test_units /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_units.py ${CMAKE_SOURCE_DIR}/systemd)
+set_tests_properties(test_units PROPERTIES SKIP_RETURN_CODE 77)
 
 cvm_script_test(test_trouble /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_trouble.py
     ${CMAKE_BINARY_DIR}/bin/cvm-agent)

@@ -48,6 +48,8 @@ cvm_test(test_ita SOURCES unit/test_ita.c DEPENDS appraisal LABELS unit)
 cvm_test(test_cocos SOURCES unit/test_cocos.c DEPENDS policy LABELS unit)
 cvm_test(test_initrd SOURCES unit/test_initrd.c DEPENDS initrd LABELS unit)
 cvm_test(test_kmodule SOURCES unit/test_kmodule.c DEPENDS agent LABELS unit)
+cvm_test(test_priv_filter SOURCES unit/test_priv_filter.c ${CMAKE_SOURCE_DIR}/agent/priv/filter.c DEPENDS agent
+    LABELS unit)
 cvm_test(test_image SOURCES unit/test_image.c DEPENDS image LABELS unit)
 cvm_test(test_launch SOURCES unit/test_launch.c DEPENDS image LABELS unit)
 cvm_test(test_zip_write SOURCES unit/test_zip_write.c DEPENDS cli workload LABELS unit)
