@@ -7,7 +7,6 @@ usage: test_attestation_route.py CVM-CLI CVM-AGENT SHAPE
 import base64
 import copy
 import hashlib
-import http.client
 import json
 import os
 import struct
@@ -54,14 +53,13 @@ class Route(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.pb = messages(cls.folder.name)
         cls.state = os.path.join(cls.folder.name, "state")
-        cls.agent = Agent(AGENT, cls.state, ["--emulate", SHAPE, "--workload", cls.folder.name + "/none"])
-        cls.agent.__enter__()
+        cls.agent = Agent(AGENT, cls.state, ["--emulate", SHAPE])
         cls.roots = os.path.join(cls.state, "emulator/roots.pem")
         cls.collateral = os.path.join(cls.state, "emulator/collateral")
 
     @classmethod
     def tearDownClass(cls):
-        cls.agent.stop()
+        cls.agent.__exit__()
         cls.folder.cleanup()
 
     def file(self, name, value):
@@ -94,7 +92,7 @@ class Route(unittest.TestCase):
 
     def too_long(self, path, n):
         """The status for a head that announces so many bytes: they are not read."""
-        c = http.client.HTTPConnection("127.0.0.1", self.agent.port("internal"), timeout=30)
+        c = self.agent.connection("internal")
         c.putrequest("POST", path)
         c.putheader("Content-Length", str(n))
         c.endheaders()
@@ -257,7 +255,7 @@ class Route(unittest.TestCase):
     def test_raw_where_the_measured_policy_says_so(self):
         config = self.file("policy.json", {"cvm_config": {"attestation_api": {"raw_report_data": True}}})
         state = os.path.join(self.folder.name, "raw-state")
-        with Agent(AGENT, state, ["--emulate", SHAPE, "--config", config, "--workload", state + "/none"]) as agent:
+        with Agent(AGENT, state, ["--emulate", SHAPE, "--config", config]) as agent:
             raw = self.ask(agent=agent)
             if BARE:
                 self.assertEqual(raw[0x50:0x90], ASKED.ljust(64, b"\0"))

@@ -322,10 +322,10 @@ class Checks(unittest.TestCase):
 class WithAgent(unittest.TestCase):
     def test_against_the_agent(self):
         with tempfile.TemporaryDirectory() as state, Agent(AGENT, state, ["--emulate", "snp-vtpm"]) as agent:
-            outside = f"https://127.0.0.1:{agent.port('external')}"
-            inside = f"127.0.0.1:{agent.port('internal')}"
+            outside = f"https://127.0.0.1:{agent.external}"
+            inside = f"127.0.0.1:{agent.internal}"
             roots = ("--trust-emulator", os.path.join(state, "emulator", "roots.pem"), "--accept-self-asserted-ak")
-            for url in (outside, inside, "unix:" + agent.socket_path):
+            for url in (outside, inside, "unix:" + agent.socket):
                 done = run("collaterals", url, "--nonce", "4711", *roots)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual(b"verified" in done.stderr, url == outside)

@@ -27,8 +27,8 @@ def main():
         os.mkdir(work)
         roots = os.path.join(folder, "state/emulator/roots.pem")
         env = dict(os.environ, PATH=BIN + ":" + os.environ["PATH"], ROOTS=roots, HOME=folder,
-                   AGENT=f"http://127.0.0.1:{agent.port('internal')}",
-                   OUTSIDE=f"https://127.0.0.1:{agent.port('external')}")
+                   AGENT=f"http://127.0.0.1:{agent.internal}",
+                   OUTSIDE=f"https://127.0.0.1:{agent.external}")
         shell, comparison = Shell(work, env), Comparison()
         for command, shown in listed:
             got = shell.run(command)

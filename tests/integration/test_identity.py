@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_process import Agent  # noqa: E402
+from agent_under_test import Agent  # noqa: E402
 
 BINARY = sys.argv.pop(1)
 P = 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffff
@@ -88,7 +88,7 @@ class Identity(unittest.TestCase):
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "cvm_agent_policy.json"), "w") as f:
             json.dump({"cvm_config": {"enable_sign_message": sign}}, f)
-        return Agent(BINARY, args=["--emulate", shape, "--state", os.path.join(state, "state"), "--workload", os.path.join(state, "workload")])
+        return Agent(BINARY, os.path.join(state, "state"), ["--emulate", shape, "--workload", os.path.join(state, "workload")])
 
     def sign(self, agent, body, status=200):
         text = (body if isinstance(body, str) else json.dumps(body)).encode()
@@ -114,8 +114,8 @@ class Identity(unittest.TestCase):
                 first = self.sign(agent, {"message": "hello"})
                 self.verify(b"hello", first)
                 self.verify("gr\u00fc\u00dfe \U0001f600".encode(), self.sign(agent, {"message": "gr\u00fc\u00dfe \U0001f600", "purge_old_keys": False}))
-                self.assertEqual(json.loads(agent.get("/current-cvm-identity-hash")[2]), {"cvm_identity_hash": first["cvm_identity_hash"]})
-                journal = json.loads(agent.get("/journal")[2])
+                self.assertEqual(json.loads(agent.ask("/current-cvm-identity-hash")[2]), {"cvm_identity_hash": first["cvm_identity_hash"]})
+                journal = json.loads(agent.ask("/journal")[2])
                 import hashlib
                 named = hashlib.sha384(base64.b64decode(first["cvm_identity_hash"])).hexdigest()
                 self.assertEqual([e["content_sha384"] for e in journal["events"] if e["type"] == "identity"], [named])
@@ -127,7 +127,7 @@ class Identity(unittest.TestCase):
                 again = self.sign(agent, {"message": "hello"})
                 self.verify(b"hello", again)
                 self.assertEqual(again["cvm_identity_hash"], first["cvm_identity_hash"])
-                journal = json.loads(agent.get("/journal")[2])
+                journal = json.loads(agent.ask("/journal")[2])
                 self.assertEqual(len([e for e in journal["events"] if e["type"] == "identity"]), 1)
                 for word in "purge_old_keys", "purge-old-keys":
                     new = self.sign(agent, {"message": "hello", word: True})
@@ -143,13 +143,13 @@ class Identity(unittest.TestCase):
             with self.agent(state) as agent:
                 other = self.sign(agent, {"message": "hello"})
                 self.assertNotEqual(other["cvm_identity_hash"], again["cvm_identity_hash"])
-                journal = json.loads(agent.get("/journal")[2])
+                journal = json.loads(agent.ask("/journal")[2])
                 self.assertEqual(len([e for e in journal["events"] if e["type"] == "identity"]), 4)
 
     def test_no_tpm_no_key(self):
         with tempfile.TemporaryDirectory() as state, self.agent(state, "snp") as agent:
             self.assertIn("TPM", self.sign(agent, {"message": "x"}, 503)["error"])
-            self.assertEqual(agent.get("/current-cvm-identity-hash")[0], 503)
+            self.assertEqual(agent.ask("/current-cvm-identity-hash")[0], 503)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """Tokens, acts and the management routes over real sockets: usage: test_manage.py AGENT_OVER_FAKE [unittest arguments]"""
 import base64
 import hashlib
-import http.client
 import json
 import os
-import ssl
 import struct
 import sys
 import tempfile
@@ -15,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_process import Agent, read_response  # noqa: E402
+from agent_under_test import Agent, read_response  # noqa: E402
 
 BINARY = sys.argv.pop(1)
 
@@ -31,59 +29,51 @@ def bearer(token):
 
 
 def token_of(agent, **kw):
-    status, headers, body = agent.get("/api-token", outside=True, **kw)
+    status, headers, body = agent.ask("/api-token", outside=True, **kw)
     assert status == 200, body
     assert headers["content-type"].startswith("text/plain")
     return body.decode()
 
 
 def journal_log(agent):
-    return json.loads(agent.get("/collaterals/1")[2])["journal_log"]
-
-
-def spki_digest(agent):
-    der = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", agent.external)))
-    from cryptography import x509
-    key = x509.load_der_x509_certificate(der).public_key()
-    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(spki).digest()
+    return json.loads(agent.ask("/collaterals/1")[2])["journal_log"]
 
 
 class Token(unittest.TestCase):
     def test_once_a_boot_and_rotated(self):
         with Agent(BINARY) as agent:
-            self.assertEqual(agent.get("/api-token")[0], 404)  # never over plain HTTP
-            answer = agent.get("/api-token", outside=True, method="HEAD")
+            self.assertEqual(agent.ask("/api-token")[0], 404)  # never over plain HTTP
+            answer = agent.ask("/api-token", outside=True, method="HEAD")
             self.assertEqual((answer[0], answer[1]["allow"]), (405, "GET"))  # which would lose it
             token = token_of(agent)
             self.assertRegex(token, "^[A-Za-z0-9]{32}$")
-            self.assertEqual(agent.get("/api-token", outside=True)[0], 403)
+            self.assertEqual(agent.ask("/api-token", outside=True)[0], 403)
             ident = hashlib.sha256(token.encode()).hexdigest()[:32]
             self.assertEqual([(e["type"], e["name"]) for e in journal_log(agent)], [("tls-key", ""), ("token", ident)])
             self.assertEqual(journal_log(agent)[1]["content_sha384"], hashlib.sha384(b"").hexdigest())
 
-            answer = agent.get("/api-token/rotate", outside=True, method="POST")
+            answer = agent.ask("/api-token/rotate", outside=True, method="POST")
             self.assertEqual((answer[0], answer[1]["www-authenticate"]), (401, "Bearer"))
             error_of(answer)
-            status, _, body = agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer(token))
+            status, _, body = agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer(token))
             self.assertEqual(status, 200)
             second = body.decode()
             self.assertNotEqual(second, token)
-            self.assertEqual(agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer(token))[0], 401)
+            self.assertEqual(agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer(token))[0], 401)
             types = [(e["type"], e["name"]) for e in journal_log(agent)]
             self.assertEqual(types[2:], [("token", hashlib.sha256(second.encode()).hexdigest()[:32]), ("act", "token-rotate")])
-            with open(os.path.join(agent.dir, "state", "auth.json")) as f:
+            with open(os.path.join(agent.state, "auth.json")) as f:
                 state = f.read()
             self.assertNotIn(second, state)
             self.assertIn(hashlib.sha256(second.encode()).hexdigest(), state)
-            self.assertEqual(os.stat(os.path.join(agent.dir, "state", "auth.json")).st_mode & 0o777, 0o600)
+            self.assertEqual(os.stat(os.path.join(agent.state, "auth.json")).st_mode & 0o777, 0o600)
             with open(agent.log_path) as f:
                 self.assertNotIn(second, f.read())
 
     def test_two_at_once(self):
         with Agent(BINARY) as agent:
             answers = []
-            threads = [threading.Thread(target=lambda: answers.append(agent.get("/api-token", outside=True)[0])) for _ in range(12)]
+            threads = [threading.Thread(target=lambda: answers.append(agent.ask("/api-token", outside=True)[0])) for _ in range(12)]
             for t in threads:
                 t.start()
             for t in threads:
@@ -94,39 +84,39 @@ class Token(unittest.TestCase):
         with Agent(BINARY) as agent:
             token = token_of(agent)
             for _ in range(5):
-                answer = agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer("x" * 32), source="127.0.0.2")
+                answer = agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer("x" * 32), source="127.0.0.2")
                 self.assertEqual(answer[0], 401)
-            answer = agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer("x" * 32), source="127.0.0.2")
+            answer = agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer("x" * 32), source="127.0.0.2")
             self.assertEqual(answer[0], 429)
             self.assertGreater(int(answer[1]["retry-after"]), 50)
-            self.assertEqual(agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer(token), source="127.0.0.3")[0], 200)
+            self.assertEqual(agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer(token), source="127.0.0.3")[0], 200)
 
     def test_preset(self):
         with tempfile.TemporaryDirectory() as data:
             with open(os.path.join(data, "token_hash"), "w") as f:
                 f.write(hashlib.sha256(b"0123456789abcdef0123456789abcdef").hexdigest() + "\n")
             workload = ["--workload", os.path.join(data, "workload")]
-            with Agent(BINARY, args=workload) as agent:
-                self.assertEqual(agent.get("/api-token", outside=True)[0], 403)
+            with Agent(BINARY, options=workload) as agent:
+                self.assertEqual(agent.ask("/api-token", outside=True)[0], 403)
                 self.assertEqual(journal_log(agent)[1]["type"], "token")
                 self.assertEqual(journal_log(agent)[1]["name"], hashlib.sha256(b"0123456789abcdef0123456789abcdef").hexdigest()[:32])
-                answer = agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer("0123456789abcdef0123456789abcdef"))
+                answer = agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer("0123456789abcdef0123456789abcdef"))
                 self.assertEqual(answer[0], 200)
-            with Agent(BINARY, env={"CVM_FAKE_TPM_DEAD": "1"}, args=workload) as agent:
-                answer = agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer("0123456789abcdef0123456789abcdef"))
+            with Agent(BINARY, env={"CVM_FAKE_TPM_DEAD": "1"}, options=workload) as agent:
+                answer = agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer("0123456789abcdef0123456789abcdef"))
                 self.assertIn(answer[0], (200, 401))  # 401 until the journal is open
 
     def test_restart_in_the_same_boot(self):
-        with tempfile.TemporaryDirectory() as state, Agent(BINARY, args=["--state", state]) as agent:
+        with tempfile.TemporaryDirectory() as state, Agent(BINARY, state) as agent:
             token = token_of(agent)
             agent.stop()
-            with Agent(BINARY, args=["--state", state]) as again:
-                self.assertEqual(again.get("/api-token", outside=True)[0], 403)
-                self.assertEqual(again.get("/api-token/rotate", outside=True, method="POST", extra=bearer(token))[0], 200)
+            with Agent(BINARY, state) as again:
+                self.assertEqual(again.ask("/api-token", outside=True)[0], 403)
+                self.assertEqual(again.ask("/api-token/rotate", outside=True, method="POST", extra=bearer(token))[0], 200)
 
     def test_no_journal_no_token(self):
         with Agent(BINARY, env={"CVM_FAKE_TPM_DEAD": "1000000"}) as agent:
-            answer = agent.get("/api-token", outside=True)
+            answer = agent.ask("/api-token", outside=True)
             self.assertEqual(answer[0], 503)
             self.assertIn("journal", error_of(answer))
 
@@ -137,12 +127,12 @@ class Token(unittest.TestCase):
                 pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
                 with open(os.path.join(workload, "config/cvm_agent/owner.pub"), "wb") as f:
                     f.write(pem)
-                with Agent(BINARY, args=["--workload", workload]) as agent:
-                    digest = hashlib.sha256(b"cvm-agent/api-token\0" + spki_digest(agent)).digest()
+                with Agent(BINARY, options=["--workload", workload]) as agent:
+                    digest = hashlib.sha256(b"cvm-agent/api-token\0" + hashlib.sha256(agent.tls_spki()).digest()).digest()
                     sign = lambda m: key.sign(m, ec.ECDSA(hashes.SHA256())) if isinstance(key, ec.EllipticCurvePrivateKey) else key.sign(m)
                     for wrong in None, "", "AAAA", base64.b64encode(sign(b"other")).decode():
                         extra = "" if wrong is None else f"X-Owner-Signature: {wrong}\r\n"
-                        answer = agent.get("/api-token", outside=True, extra=extra)
+                        answer = agent.ask("/api-token", outside=True, extra=extra)
                         self.assertEqual(answer[0], 403)
                         self.assertIn("X-Owner-Signature", error_of(answer))
                     extra = f"X-Owner-Signature: {base64.b64encode(sign(digest)).decode()}\r\n"
@@ -178,7 +168,7 @@ class Upload(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = workload_with({"cvm_config": {"enable_livepatch": True}})
-        cls.agent = Agent(BINARY, {"limits": {"upload_mib": 64}}, args=["--workload", cls.folder.name])
+        cls.agent = Agent(BINARY, settings={"limits": {"upload_mib": 64}}, options=["--workload", cls.folder.name])
         cls.token = token_of(cls.agent)
 
     @classmethod
@@ -201,7 +191,7 @@ class Upload(unittest.TestCase):
             return read_response(sock)
 
     def journal(self):
-        status, _, body = self.agent.get("/journal", outside=True, extra=bearer(self.token))
+        status, _, body = self.agent.ask("/journal", outside=True, extra=bearer(self.token))
         self.assertEqual(status, 200)
         return json.loads(body)
 
@@ -258,19 +248,17 @@ class Upload(unittest.TestCase):
         self.assertEqual(answer[0], 401)
         # a client that reads no answer before it has sent everything gets it all the same
         self.assertEqual(self.post(b"x" * (8 << 20), token="x" * 32)[0], 401)
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        c = http.client.HTTPSConnection("127.0.0.1", self.agent.external, timeout=20, context=context)
+        c = self.agent.connection("external")
         for _ in range(2):
             c.request("POST", "/livepatch", body=b"x" * (1 << 20), headers={"Authorization": "Bearer " + "x" * 32})
             answer = c.getresponse()
             self.assertEqual((answer.status, len(answer.read()) > 10), (401, True))
 
     def test_journal(self):
-        self.assertEqual(self.agent.get("/journal", outside=True)[0], 401)
-        inside = json.loads(self.agent.get("/journal")[2])
+        self.assertEqual(self.agent.ask("/journal", outside=True)[0], 401)
+        inside = json.loads(self.agent.ask("/journal")[2])
         self.assertEqual(inside["events"][0]["type"], "tls-key")
-        status, _, body = self.agent.get("/api-token/rotate", outside=True, method="POST", extra=bearer(self.token))
+        status, _, body = self.agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer(self.token))
         type(self).token = body.decode()
         journal = self.journal()
         event = next(e for e in journal["events"] if e["type"] == "act" and e["name"] == "token-rotate")
@@ -285,32 +273,32 @@ class Off(unittest.TestCase):
     def test_what_the_policy_has_not(self):
         with Agent(BINARY) as agent:
             token = token_of(agent)
-            answer = agent.get("/livepatch", outside=True, method="POST", extra=bearer(token) + "Content-Length: 99999999\r\nExpect: 100-continue\r\n")
+            answer = agent.ask("/livepatch", outside=True, method="POST", extra=bearer(token) + "Content-Length: 99999999\r\nExpect: 100-continue\r\n")
             self.assertEqual(answer[0], 403)
             self.assertIn("enable_livepatch", error_of(answer))
-            answer = agent.get("/update-workload", outside=True, method="POST", extra=bearer(token) + "Content-Length: 9999999\r\nExpect: 100-continue\r\n")
+            answer = agent.ask("/update-workload", outside=True, method="POST", extra=bearer(token) + "Content-Length: 9999999\r\nExpect: 100-continue\r\n")
             self.assertEqual(answer[0], 404)
             self.assertIn("no workload", error_of(answer))
-            self.assertEqual(agent.get("/update-workload?dry_run=x", outside=True, method="POST", extra=bearer(token))[0], 400)
-            answer = agent.get("/container-logs?name=a&name=b&tail=5&since=2026-01-31T12:00:00Z", outside=True, extra=bearer(token))
+            self.assertEqual(agent.ask("/update-workload?dry_run=x", outside=True, method="POST", extra=bearer(token))[0], 400)
+            answer = agent.ask("/container-logs?name=a&name=b&tail=5&since=2026-01-31T12:00:00Z", outside=True, extra=bearer(token))
             self.assertEqual(answer[0], 404)
             for query in "tail=x", "tail=-1", "since=yesterday", "follow=yes", "tail=1&tail=2":
-                self.assertEqual(agent.get("/container-logs?" + query, outside=True, extra=bearer(token))[0], 400, query)
-            self.assertEqual(agent.get("/container-logs", outside=True)[0], 401)
-            answer = agent.get("/maintenance-mode", outside=True, method="POST", extra=bearer(token))
+                self.assertEqual(agent.ask("/container-logs?" + query, outside=True, extra=bearer(token))[0], 400, query)
+            self.assertEqual(agent.ask("/container-logs", outside=True)[0], 401)
+            answer = agent.ask("/maintenance-mode", outside=True, method="POST", extra=bearer(token))
             self.assertEqual(answer[0], 403)
             self.assertIn("maintenance_mode.allow", error_of(answer))
-            answer = agent.get("/sign-message", method="POST")
+            answer = agent.ask("/sign-message", method="POST")
             self.assertEqual(answer[0], 403)
             self.assertIn("enable_sign_message", error_of(answer))
-            self.assertEqual(agent.get("/sign-message", method="POST", outside=True)[0], 404)
+            self.assertEqual(agent.ask("/sign-message", method="POST", outside=True)[0], 404)
 
     def test_no_auth(self):
         with workload_with({"cvm_config": {"https_server": {"enable_auth": False}}}) as folder, \
-                Agent(BINARY, args=["--workload", folder]) as agent:
-            self.assertEqual(agent.get("/api-token", outside=True)[0], 403)
-            self.assertEqual(agent.get("/journal", outside=True)[0], 200)
-            self.assertEqual(agent.get("/api-token/rotate", outside=True, method="POST")[0], 403)
+                Agent(BINARY, options=["--workload", folder]) as agent:
+            self.assertEqual(agent.ask("/api-token", outside=True)[0], 403)
+            self.assertEqual(agent.ask("/journal", outside=True)[0], 200)
+            self.assertEqual(agent.ask("/api-token/rotate", outside=True, method="POST")[0], 403)
 
 
 if __name__ == "__main__":

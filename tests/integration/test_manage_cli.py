@@ -2,27 +2,22 @@
 import hashlib
 import json
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
 import unittest
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_process import Agent  # noqa: E402
+from agent_under_test import Agent  # noqa: E402
 
 CLI, AGENT = sys.argv.pop(1), sys.argv.pop(1)
 
 
 def pin_of(agent):
-    der = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", agent.external)))
-    spki = x509.load_der_x509_certificate(der).public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(spki).hexdigest()
+    return hashlib.sha256(agent.tls_spki()).hexdigest()
 
 
 def cli(*args, token=None, stdin=""):
@@ -44,7 +39,7 @@ class Manage(unittest.TestCase):
             with open(os.path.join(config, "owner.pub"), "wb") as f:
                 f.write(owner.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
         self.addCleanup(folder.cleanup)
-        agent = Agent(AGENT, args=["--emulate", "snp-vtpm", "--workload", os.path.join(folder.name, "workload")])
+        agent = Agent(AGENT, options=["--emulate", "snp-vtpm", "--workload", os.path.join(folder.name, "workload")])
         self.addCleanup(agent.__exit__)
         roots = ["--trust-emulator", os.path.join(agent.dir, "state/emulator/roots.pem"), "--accept-self-asserted-ak"]
         return agent, f"https://127.0.0.1:{agent.external}", roots

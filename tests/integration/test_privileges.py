@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_process import Agent, read_response  # noqa: E402
+from agent_under_test import Agent, read_response  # noqa: E402
 
 BIN = sys.argv.pop(1)
 PRIV, SETUP, AGENT = (os.path.join(BIN, name) for name in ("cvm-agent-priv", "cvm-agent-setup", "agent_over_fake"))
@@ -151,7 +151,7 @@ class ChildOfTheAgent(unittest.TestCase):
                 self.assertEqual(len(children), 1)
                 with open(f"/proc/{children[0]}/cmdline") as f:
                     self.assertIn("cvm-agent-priv", f.read())
-                self.assertEqual(agent.stop(how), status)
+                self.assertEqual(agent.stop(how)[0], status)
                 self.assertTrue(gone(children[0]))
 
     @unittest.skipUnless(ROOT, "an ordinary user starts no helper")
@@ -159,7 +159,7 @@ class ChildOfTheAgent(unittest.TestCase):
         with Agent(AGENT) as agent:
             os.kill(self.children(agent.process.pid)[0], signal.SIGKILL)
             self.assertIn("restart", agent.wait_event("priv")["error"])
-            self.assertEqual(agent.get("/healthz")[0], 200)
+            self.assertEqual(agent.ask("/healthz")[0], 200)
 
     @unittest.skipUnless(ROOT, "becoming another user takes root")
     def test_ordinary_user(self):

@@ -1,5 +1,6 @@
 """The agent's servers over real sockets: usage: test_server.py AGENT_OVER_FAKE [unittest arguments]"""
 import base64
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_process import Agent, read_response  # noqa: E402
+from agent_under_test import Agent, read_response  # noqa: E402
 
 BINARY = sys.argv.pop(1)
 
@@ -27,9 +28,9 @@ def error_of(answer):
 class LateJournal(unittest.TestCase):
     def test_a_tpm_that_answers_late(self):
         with Agent(BINARY, env={"CVM_FAKE_TPM_DEAD": "1"}) as agent:
-            self.assertIsNone(json.loads(agent.get("/collaterals/1")[2])["journal_log"])
+            self.assertIsNone(json.loads(agent.ask("/collaterals/1")[2])["journal_log"])
             for _ in range(80):
-                log = json.loads(agent.get("/collaterals/1")[2])["journal_log"]
+                log = json.loads(agent.ask("/collaterals/1")[2])["journal_log"]
                 if log:
                     break
                 time.sleep(0.1)
@@ -48,13 +49,13 @@ class Routes(unittest.TestCase):
         cls.agent.__exit__()
 
     def nonce(self, path, **kw):
-        status, headers, body = self.agent.get(path, **kw)
+        status, headers, body = self.agent.ask(path, **kw)
         self.assertEqual(status, 200, body)
         self.assertEqual(headers["content-type"], "application/json")
         return base64.b64decode(json.loads(body)["nonce"], validate=True)
 
     def refused(self, path, status, word, **kw):
-        answer = self.agent.get(path, **kw)
+        answer = self.agent.ask(path, **kw)
         self.assertEqual(answer[0], status, answer)
         self.assertIn(word, error_of(answer))
         return answer
@@ -85,8 +86,8 @@ class Routes(unittest.TestCase):
             self.assertEqual(self.nonce("/collaterals/%%%02x" % byte), bytes([byte]))
 
     def test_magic_follows_the_port(self):
-        inside = json.loads(self.agent.get("/collaterals/1")[2])
-        outside = json.loads(self.agent.get("/collaterals/1", outside=True)[2])
+        inside = json.loads(self.agent.ask("/collaterals/1")[2])
+        outside = json.loads(self.agent.ask("/collaterals/1", outside=True)[2])
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(self.agent.socket)
             unix = json.loads(self.agent.raw(b"GET /collaterals/1 HTTP/1.1\r\n\r\n", sock)[2])
@@ -96,12 +97,12 @@ class Routes(unittest.TestCase):
         self.assertEqual([inside["outside"], unix["outside"], outside["outside"]], [False, False, True])
 
     def test_query(self):
-        self.assertEqual(json.loads(self.agent.get("/collaterals/1?pcr_bank=sha384")[2])["bank"], 12)
-        self.assertEqual(json.loads(self.agent.get("/collaterals/1?pcr_bank=sha256")[2])["bank"], 11)
-        self.assertEqual(json.loads(self.agent.get("/collaterals/1?")[2])["bank"], 11)
-        self.assertEqual(json.loads(self.agent.get("/golden-measurement?pcrs=0,4,23")[2])["golden_measurement"]["mask"],
+        self.assertEqual(json.loads(self.agent.ask("/collaterals/1?pcr_bank=sha384")[2])["bank"], 12)
+        self.assertEqual(json.loads(self.agent.ask("/collaterals/1?pcr_bank=sha256")[2])["bank"], 11)
+        self.assertEqual(json.loads(self.agent.ask("/collaterals/1?")[2])["bank"], 11)
+        self.assertEqual(json.loads(self.agent.ask("/golden-measurement?pcrs=0,4,23")[2])["golden_measurement"]["mask"],
                          1 | 1 << 4 | 1 << 23)
-        self.assertTrue(json.loads(self.agent.get("/offchain/golden-measurement?all=1")[2])["golden_measurement"]["all"])
+        self.assertTrue(json.loads(self.agent.ask("/offchain/golden-measurement?all=1")[2])["golden_measurement"]["all"])
         for path, word in [("/collaterals/1?pcr_bank=sha1", "pcr_bank"), ("/collaterals/1?pcr_bank=", "pcr_bank"),
                            ("/collaterals/1?fresh=1", "Azure"), ("/collaterals/1?fresh=yes", "fresh"),
                            ("/collaterals/1?color=red", '"color"'), ("/collaterals/1?pcr_bank=sha256&pcr_bank=sha384", "twice"),
@@ -114,19 +115,15 @@ class Routes(unittest.TestCase):
             self.refused(path, 400, word)
 
     def test_platform(self):
-        status, headers, body = self.agent.get("/platform")
+        status, headers, body = self.agent.ask("/platform")
         self.assertEqual(status, 200)
-        der = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", self.agent.external)))
-        spki = subprocess.run("openssl x509 -inform der -pubkey -noout | openssl pkey -pubin -outform der | sha256sum",
-                              shell=True, input=der, capture_output=True, check=True).stdout.split()[0].decode()
+        spki = hashlib.sha256(self.agent.tls_spki()).hexdigest()
         self.assertEqual(json.loads(body), {"tee_type": 2, "tee_name": "sev_snp", "cloud_type": 1, "cloud_name": "gcp",
                                             "emulated": False, "tpm": "device", "tls_spki_sha256": spki})
 
     def test_tls_key_is_the_first_journal_event(self):
-        der = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", self.agent.external)))
-        want = subprocess.run("openssl x509 -inform der -pubkey -noout | openssl pkey -pubin -outform der | sha384sum",
-                              shell=True, input=der, capture_output=True, check=True).stdout.split()[0].decode()
-        document = json.loads(self.agent.get("/collaterals/1")[2])
+        want = hashlib.sha384(self.agent.tls_spki()).hexdigest()
+        document = json.loads(self.agent.ask("/collaterals/1")[2])
         event = document["journal_log"][0]
         self.assertEqual((event["type"], event["name"], event["content_sha384"]), ("tls-key", "", want))
 
@@ -137,24 +134,24 @@ class Routes(unittest.TestCase):
 
     def test_inside_only_routes(self):
         for path in "/platform", "/metrics":
-            self.assertEqual(self.agent.get(path)[0], 200)
+            self.assertEqual(self.agent.ask(path)[0], 200)
             self.refused(path, 404, "this port", outside=True)
         for path in "/healthz", "/openapi.json", "/golden-measurement":
-            self.assertEqual(self.agent.get(path, outside=True)[0], 200)
+            self.assertEqual(self.agent.ask(path, outside=True)[0], 200)
 
     def test_host(self):
         for host in ["localhost", "127.0.0.1", "127.0.0.1:7999", "127.9.8.7", "[::1]", "[::1]:7999", "localhost:1",
                      "LOCALHOST", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]:80", " 127.0.0.1 \t", None]:
-            self.assertEqual(self.agent.get("/healthz", host=host)[0], 200, host)
+            self.assertEqual(self.agent.ask("/healthz", host=host)[0], 200, host)
         for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "0.0.0.0", "::1",
                      "[::2]", "127.1", "localhost:x", "127.0.0.1:123456", "evil.example:7999", "2130706433", "[::1", "[::1]x", "[]",
                      "[127.0.0.1]", "[::ffff:10.0.0.1]", "[::1%lo]", "127.0.0.1 evil.example", " "]:
             self.refused("/healthz", 403, "loopback", host=host)
         self.refused("/healthz", 403, "loopback", extra="Host: evil.example\r\n")
-        self.assertEqual(self.agent.get("/healthz", host="evil.example", outside=True)[0], 200)
+        self.assertEqual(self.agent.ask("/healthz", host="evil.example", outside=True)[0], 200)
 
     def test_absolute_target(self):
-        self.assertEqual(self.agent.get("http://127.0.0.1:7999/healthz")[0], 200)
+        self.assertEqual(self.agent.ask("http://127.0.0.1:7999/healthz")[0], 200)
         self.refused("http://evil.example/healthz", 403, "loopback")
         self.refused("ftp://x/healthz", 400, "slash")
 
@@ -162,11 +159,11 @@ class Routes(unittest.TestCase):
         for method in "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW":
             answer = self.refused("/healthz", 405, "method", method=method)
             self.assertEqual(answer[1]["allow"], "GET, HEAD")
-            self.assertEqual(self.agent.get("/nope", method=method)[0], 404)
-        status, headers, body = self.agent.get("/platform", method="HEAD")
+            self.assertEqual(self.agent.ask("/nope", method=method)[0], 404)
+        status, headers, body = self.agent.ask("/platform", method="HEAD")
         self.assertEqual((status, body), (200, b""))
-        self.assertEqual(int(headers["content-length"]), len(self.agent.get("/platform")[2]))
-        self.assertEqual(self.agent.get("/collaterals/1", method="HEAD")[0], 200)
+        self.assertEqual(int(headers["content-length"]), len(self.agent.ask("/platform")[2]))
+        self.assertEqual(self.agent.ask("/collaterals/1", method="HEAD")[0], 200)
 
     def test_bodies(self):
         head = b"GET /platform HTTP/1.1\r\nHost: localhost\r\n"
@@ -203,8 +200,8 @@ class Routes(unittest.TestCase):
             self.assertNotEqual(old.returncode, 0)
 
     def test_metrics(self):
-        self.agent.get("/nope")
-        status, headers, body = self.agent.get("/metrics")
+        self.agent.ask("/nope")
+        status, headers, body = self.agent.ask("/metrics")
         self.assertTrue(headers["content-type"].startswith("text/plain; version=0.0.4"))
         types, samples = {}, {}
         for line in body.decode().splitlines():
@@ -223,31 +220,31 @@ class Routes(unittest.TestCase):
         self.assertEqual(samples[bucket % ("bucket", ',le="+Inf"')], samples[bucket % ("count", "")])
 
     def test_openapi(self):
-        document = json.loads(self.agent.get("/openapi.json")[2])
+        document = json.loads(self.agent.ask("/openapi.json")[2])
         self.assertTrue(document["openapi"].startswith("3.1."))
         with open(os.path.join(os.path.dirname(__file__), "../../agent/openapi.json")) as f:
             self.assertEqual(document, json.load(f))
         for path, item in document["paths"].items():
             for method, operation in item.items():
                 if method == "get" and "internal" not in operation["x-ports"]:
-                    self.assertEqual(self.agent.get(path)[0], 404, path)
+                    self.assertEqual(self.agent.ask(path)[0], 404, path)
                 elif method == "get":
                     # the identity wants a TPM; no attestation policy was sent yet
                     want = 503 if "identity" in path else 404 if path in ("/attestation/policy", "/policies/{id}") else 200
-                    self.assertEqual(self.agent.get(path.replace("{nonce}", "1"))[0], want, path)
-                    outside = self.agent.get(path.replace("{nonce}", "1"), outside=True)[0] != 404
+                    self.assertEqual(self.agent.ask(path.replace("{nonce}", "1"))[0], want, path)
+                    outside = self.agent.ask(path.replace("{nonce}", "1"), outside=True)[0] != 404
                     self.assertEqual(outside, "external" in operation["x-ports"], path)
 
 
 class Limits(unittest.TestCase):
     def test_garbage(self):
-        with Agent(BINARY, {"limits": {"head_seconds": 1}}) as agent:
+        with Agent(BINARY, settings={"limits": {"head_seconds": 1}}) as agent:
             for data in [b"\r\n\r\n", b"\0" * 100, b"GET\r\n\r\n", b"GET /" + b"a" * 100000, b"\x16\x03\x01\x02\x00",
                          b"GET /healthz HTTP/9.9\r\n\r\n",
                          b"GET /healthz HTTP/1.1\r\n" + b"X: " + b"y" * 50000 + b"\r\n\r\n"]:
                 for port in agent.internal, agent.external:
                     self.send_and_drain(agent.connect(port), data)
-            self.assertEqual(agent.get("/healthz")[0], 200)
+            self.assertEqual(agent.ask("/healthz")[0], 200)
 
     @staticmethod
     def send_and_drain(sock, data):
@@ -261,7 +258,7 @@ class Limits(unittest.TestCase):
         sock.close()
 
     def test_slow_head(self):
-        with Agent(BINARY, {"limits": {"head_seconds": 2}}) as agent:
+        with Agent(BINARY, settings={"limits": {"head_seconds": 2}}) as agent:
             sock = agent.connect()
             start = time.monotonic()
             sock.sendall(b"GET /healthz HTTP/1.1\r\n")
@@ -278,7 +275,7 @@ class Limits(unittest.TestCase):
 
     def test_slow_body(self):
         """A byte now and then does not keep a connection: a body has a least rate."""
-        with Agent(BINARY, {"limits": {"head_seconds": 2}}) as agent:
+        with Agent(BINARY, settings={"limits": {"head_seconds": 2}}) as agent:
             sock = agent.connect()
             start = time.monotonic()
             sock.sendall(b"POST /offchain-verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
@@ -302,10 +299,10 @@ class Limits(unittest.TestCase):
                 socks.append(sock)
             for _ in range(20):
                 start = time.monotonic()
-                self.assertEqual(agent.get("/healthz")[0], 200)
+                self.assertEqual(agent.ask("/healthz")[0], 200)
                 self.assertLess(time.monotonic() - start, 0.1)
             self.assertLessEqual(self.alive(socks), 512)
-            metrics = agent.get("/metrics")[2].decode()
+            metrics = agent.ask("/metrics")[2].decode()
             self.assertRegex(metrics, r"cvm_agent_inside_connections_evicted_total [1-9]")
 
     def test_connections_of_one_outside_address(self):
@@ -314,7 +311,7 @@ class Limits(unittest.TestCase):
             time.sleep(0.3)
             self.assertLessEqual(self.alive(socks), 64)
             self.assertGreater(self.alive(socks), 32)
-            self.assertEqual(agent.get("/healthz", outside=True, source="127.0.0.3")[0], 200)
+            self.assertEqual(agent.ask("/healthz", outside=True, source="127.0.0.3")[0], 200)
 
     @staticmethod
     def alive(socks):
@@ -340,10 +337,10 @@ class Limits(unittest.TestCase):
                 self.assertEqual(limited[0][1]["retry-after"], "1")
                 self.assertIn("try again", error_of(limited[0]))
                 self.assertEqual(agent.raw(b"GET /healthz HTTP/1.1\r\n\r\n", sock)[0], 200)
-            self.assertEqual(agent.get("/golden-measurement", outside=True, source="127.0.0.2")[0], 429)
-            self.assertEqual(agent.get("/golden-measurement", outside=True, source="127.0.0.3")[0], 200)
+            self.assertEqual(agent.ask("/golden-measurement", outside=True, source="127.0.0.2")[0], 429)
+            self.assertEqual(agent.ask("/golden-measurement", outside=True, source="127.0.0.3")[0], 200)
             for _ in range(40):
-                self.assertEqual(agent.get("/collaterals/1")[0], 200)
+                self.assertEqual(agent.ask("/collaterals/1")[0], 200)
 
     def test_full_queue(self):
         with Agent(BINARY, env={"CVM_FAKE_DELAY_MS": "300", "CVM_FAKE_DEPTH": "4"}) as agent:
@@ -351,7 +348,7 @@ class Limits(unittest.TestCase):
             for sock in socks:
                 sock.sendall(b"GET /collaterals/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             start = time.monotonic()
-            self.assertEqual(agent.get("/healthz")[0], 200)
+            self.assertEqual(agent.ask("/healthz")[0], 200)
             self.assertLess(time.monotonic() - start, 0.1)
             answers = [read_response(sock) for sock in socks]
             statuses = [a[0] for a in answers]
@@ -431,7 +428,7 @@ class StartStop(unittest.TestCase):
                 done = self.run_agent("--state", folder, *args)
                 self.assertEqual(done.returncode, 4, done.stderr)
                 self.assertIn(word, done.stderr)
-            self.assertEqual(agent.get("/healthz")[0], 200)
+            self.assertEqual(agent.ask("/healthz")[0], 200)
 
     def test_no_tee_and_no_tpm(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -448,9 +445,9 @@ class StartStop(unittest.TestCase):
                 for sock in socks:
                     sock.sendall(b"GET /collaterals/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 time.sleep(0.2)
-                start = time.monotonic()
-                self.assertEqual(agent.stop(how), 0)
-                self.assertLess(time.monotonic() - start, 3.5)
+                status, seconds = agent.stop(how)
+                self.assertEqual(status, 0)
+                self.assertLess(seconds, 3.5)
                 statuses = [self.status_or_closed(sock) for sock in socks]
                 self.assertIn(200, statuses)
                 self.assertTrue(set(statuses) <= {200, 503, None}, statuses)
@@ -464,16 +461,16 @@ class StartStop(unittest.TestCase):
             return None
 
     def test_reload(self):
-        with Agent(BINARY, {"limits": {"evidence_burst": 1}}) as agent:
-            self.assertEqual([agent.get("/collaterals/1", outside=True)[0] for _ in range(2)], [200, 429])
+        with Agent(BINARY, settings={"limits": {"evidence_burst": 1}}) as agent:
+            self.assertEqual([agent.ask("/collaterals/1", outside=True)[0] for _ in range(2)], [200, 429])
             agent.write_settings({"log_level": "warning", "limits": {"evidence_burst": 50, "evidence_per_second": 1000}})
             agent.process.send_signal(signal.SIGHUP)
             time.sleep(0.3)
-            self.assertEqual([agent.get("/collaterals/1", outside=True)[0] for _ in range(5)], [200] * 5)
+            self.assertEqual([agent.ask("/collaterals/1", outside=True)[0] for _ in range(5)], [200] * 5)
             agent.write_settings({"limits": 5})
             agent.process.send_signal(signal.SIGHUP)
             self.assertIn("limits", agent.wait_event("reload")["error"])
-            self.assertEqual(agent.get("/healthz")[0], 200)
+            self.assertEqual(agent.ask("/healthz")[0], 200)
 
     def test_core_dumps_off(self):
         with Agent(BINARY) as agent:
@@ -497,7 +494,7 @@ class StartStop(unittest.TestCase):
             agent.process.kill()
             agent.process.wait()
             self.assertTrue(os.path.exists(agent.socket))
-            again = subprocess.Popen([BINARY, "--state", agent.dir, "--internal", "127.0.0.1:0", "--external",
+            again = subprocess.Popen([BINARY, "--state", agent.state, "--internal", "127.0.0.1:0", "--external",
                                       "127.0.0.1:0", "--socket", agent.socket], stderr=subprocess.PIPE, text=True)
             self.addCleanup(again.kill)
             for line in again.stderr:

@@ -11,9 +11,6 @@ import subprocess
 import sys
 import tempfile
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_under_test import Agent  # noqa: E402
 
@@ -79,10 +76,8 @@ def main():
         for start in ("first", "second"):
             with Agent(program, state, ["--emulate", shape]) as agent:
                 platform = check_platform(agent, shape)
-                key = x509.load_der_x509_certificate(agent.server_certificate()).public_key()
                 with open(key_file, "wb") as f:
-                    f.write(key.public_bytes(serialization.Encoding.DER,
-                                             serialization.PublicFormat.SubjectPublicKeyInfo))
+                    f.write(agent.tls_spki())
                 tls = ["--tls-spki-der", key_file]
                 inside = agent.get("/collaterals/1234")
                 judge(folder, inside, "Internal/collaterals", "1234", tls)

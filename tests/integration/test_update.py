@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,6 @@ import time
 import unittest
 import zipfile
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -55,9 +53,7 @@ class Machine(rig.Machine):
 
     def manage(self, method, path, body=None, headers=None):
         """Like Agent.request(), with the token and time for containers to start."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        c = http.client.HTTPSConnection("127.0.0.1", self.agent.port("external"), timeout=120, context=context)
+        c = self.agent.connection("external", 120)
         c.request(method, path, body=body, headers={"Authorization": f"Bearer {self.token}", **(headers or {})})
         answer = c.getresponse()
         text = answer.read()
@@ -288,8 +284,7 @@ class Updates(unittest.TestCase):
         m.token = "-"
         m.start()
         m.wait()
-        der = m.agent.server_certificate()
-        spki = x509.load_der_x509_certificate(der).public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        spki = m.agent.tls_spki()
         sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
         self.assertEqual(m.agent.request("external", "GET", "/api-token")[0], 403)
         status, _, body = m.agent.request("external", "GET", "/api-token",
@@ -330,8 +325,7 @@ class Updates(unittest.TestCase):
         def boot():
             m.start()
             m.wait()
-            der = m.agent.server_certificate()
-            spki = x509.load_der_x509_certificate(der).public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+            spki = m.agent.tls_spki()
             status, _, body = m.agent.request("external", "GET", "/api-token",
                                               {"X-Owner-Signature": sign(b"cvm-agent/api-token\0" + hashlib.sha256(spki).digest())})
             self.assertEqual(status, 200, body)
@@ -385,9 +379,7 @@ class Updates(unittest.TestCase):
         self.assertEqual(m.manage("GET", "/container-logs?name=nobody")[0], 404)
         self.assertEqual(m.manage("GET", "/container-logs?name=web&since=2099-01-01T00:00:00Z")[1][0]["log"], "")
         # a stream goes on, and neither side holds the other up
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        c = http.client.HTTPSConnection("127.0.0.1", m.agent.port("external"), timeout=20, context=context)
+        c = m.agent.connection("external")
         c.request("GET", "/container-logs?name=web&follow=1", headers={"Authorization": f"Bearer {m.token}"})
         answer = c.getresponse()
         self.assertEqual((answer.status, answer.getheader("content-type")), (200, "application/x-ndjson"))
@@ -398,7 +390,7 @@ class Updates(unittest.TestCase):
         c.close()
         open_ones = []
         for _ in range(3):  # streams that are left open do not keep the agent from stopping
-            c = http.client.HTTPSConnection("127.0.0.1", m.agent.port("external"), timeout=20, context=context)
+            c = m.agent.connection("external")
             c.request("GET", "/container-logs?follow=1", headers={"Authorization": f"Bearer {m.token}"})
             c.getresponse().readline()
             open_ones.append(c)

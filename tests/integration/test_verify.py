@@ -9,7 +9,6 @@ usage: test_verify.py CVM-CLI CVM-AGENT SHAPE
 import base64
 import copy
 import hashlib
-import http.client
 import json
 import os
 import struct
@@ -94,14 +93,9 @@ class Verify(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.state = os.path.join(cls.folder.name, "state")
-        cls.etc = os.path.join(cls.folder.name, "etc")
         cls.shelf = os.path.join(cls.folder.name, "shelf")
-        os.makedirs(cls.etc)
         os.makedirs(cls.shelf)
-        with open(os.path.join(cls.etc, "agent.json"), "w", encoding="utf-8") as f:
-            json.dump({"verify_directory": cls.shelf}, f)
-        cls.agent = Agent(AGENT, cls.state, ["--emulate", SHAPE, "--etc", cls.etc, "--workload", cls.shelf + "/none"])
-        cls.agent.__enter__()
+        cls.agent = Agent(AGENT, cls.state, ["--emulate", SHAPE], {"verify_directory": cls.shelf})
         cls.doc, cls.other = cls.agent.get("/collaterals/nonce-one"), cls.agent.get("/collaterals/nonce-two")
         cls.golden = cls.agent.get("/golden-measurement")
         emulator = os.path.join(cls.state, "emulator")
@@ -109,7 +103,7 @@ class Verify(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        cls.agent.stop()
+        cls.agent.__exit__()
         cls.folder.cleanup()
 
     def file(self, name, value):
@@ -469,10 +463,8 @@ class Verify(unittest.TestCase):
             body = {"trust_roots": f.read(), "nonce": "nonce-one", "golden_measurement": self.golden,
                     **self.accept_route()}
         with tempfile.TemporaryDirectory() as folder:
-            with open(os.path.join(folder, "agent.json"), "w", encoding="utf-8") as f:
-                json.dump({"collateral": {"offline": True}}, f)
-            options = ["--allow-emulated-roots", "--etc", folder, "--workload", folder + "/none"]
-            with Agent(os.path.join(os.path.dirname(AGENT), "agent_over_fake"), folder, options) as other:
+            over_fake = os.path.join(os.path.dirname(AGENT), "agent_over_fake")
+            with Agent(over_fake, folder, ["--allow-emulated-roots"], {"collateral": {"offline": True}}) as other:
                 def ask(**more):
                     text = json.dumps({**body, "collaterals": self.doc, **more}).encode()
                     status, _, answer = other.request("internal", "POST", "/offchain-verify", body=text)
@@ -503,7 +495,7 @@ class Verify(unittest.TestCase):
             self.assertGreater(len(answer["error"]), 10)
 
     def test_route_too_long(self):
-        c = http.client.HTTPConnection("127.0.0.1", self.agent.port("internal"), timeout=30)
+        c = self.agent.connection("internal")
         c.putrequest("POST", "/offchain-verify")
         c.putheader("Content-Length", str((4 << 20) + 1))
         c.endheaders()

@@ -88,18 +88,9 @@ class Machine:
 
     def start(self):
         self.agent = Agent(AGENT, self.state, ["--emulate", self.shape, "--workload", self.workload.path, *self.options])
-        self.agent.__enter__()
 
     def events(self, name):
-        out = []
-        for line in list(self.agent.lines):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if event.get("event") == name:
-                out.append(event)
-        return out
+        return self.agent.events(name)
 
     def wait(self, state="running", seconds=60):
         until = time.monotonic() + seconds
@@ -162,7 +153,8 @@ class Machine:
             self.kill_containers()
         except (OSError, AssertionError, ValueError):
             pass
-        self.agent.stop()
+        if self.agent:
+            self.agent.__exit__()
 
 
 class Start(unittest.TestCase):
@@ -228,7 +220,7 @@ class Start(unittest.TestCase):
         m = self.machine()
         m.wait()
         before, ids = m.agent.get("/collaterals/x"), {k: v["Id"] for k, v in m.containers().items()}
-        m.agent.stop()
+        m.agent.__exit__()
         # behind its back: neither the restart nor anything else looks at the disk again
         m.workload.write("config/page", "two\n")
         m.workload.write("docker-compose.yml", "services: {evil: {image: localhost/web:1, privileged: true}}\n")
