@@ -9,6 +9,7 @@ if(CVM_EMULATOR)
     cvm_test(test_tpm_device SOURCES integration/test_tpm_device.c support/rig.c DEPENDS tpm softtpm LABELS integration)
     cvm_test(test_soft_tpm SOURCES integration/test_soft_tpm.c support/machine.c DEPENDS tpm softtpm LABELS integration)
     cvm_test(test_tpm_line SOURCES integration/test_tpm_line.c support/machine.c DEPENDS tpm softtpm LABELS integration)
+    cvm_test(test_tpm_seal SOURCES integration/test_tpm_seal.c support/rig.c DEPENDS tpm softtpm LABELS integration)
 endif()
 
 # cvm_script_test(NAME COMMAND ...): a script that starts built programs.

@@ -14,6 +14,8 @@ static TSS2_RC transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *
         return TSS2_RC_SUCCESS;
     }
     f->commands++;
+    if (f->seen)
+        buf_put(f->seen, bytes_of(command, size));
     return Tss2_Tcti_Transmit(f->below, size, command);
 }
 
@@ -30,6 +32,8 @@ static TSS2_RC receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *respon
         return TSS2_RC_SUCCESS;
     }
     TSS2_RC rc = Tss2_Tcti_Receive(f->below, size, response, timeout);
+    if (!rc && response && f->seen)
+        buf_put(f->seen, bytes_of(response, *size));
     if (rc || !response || (f->only && f->only != f->last))
         return rc;
     size_t cut = f->cut < *size ? f->cut : *size;

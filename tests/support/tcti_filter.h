@@ -2,6 +2,8 @@
 #ifndef CVM_TESTS_TCTI_FILTER_H
 #define CVM_TESTS_TCTI_FILTER_H
 
+#include "base/buf.h"
+
 #include <stdbool.h>
 #include <tss2/tss2_tcti.h>
 
@@ -17,6 +19,7 @@ struct tcti_filter {
     TPM2_CC only;   /* cut and flip answers of this command only, 0 for all */
     TPM2_CC last;
     bool refusing;
+    struct buf *seen; /* if set, receives all commands and responses */
 };
 
 /** A filter that does nothing yet. */
