@@ -145,6 +145,26 @@ static void put_import(struct printer *p, const struct import_ast *im)
     }
 }
 
+/* p["x"] alone adds to a set where it is read as a rule of the old dialect, and p.x does not. */
+static bool old_set_entry(const struct printer *p, const struct expr *e)
+{
+    const struct node *n = e->lhs;
+    return e->kind == E_TERM && !e->negated && !e->n_with && n->kind == N_REF && n->n == 2 && n->item[1]->kind == N_CONST
+           && p->m->text.p[n->item[1]->at - 1] != '.';
+}
+
+static void put_condition(struct printer *p, const struct expr *e)
+{
+    if (old_set_entry(p, e)) {
+        format_term(p, e->lhs->item[0]);
+        buf_str(p->out, "[");
+        format_term(p, e->lhs->item[1]);
+        buf_str(p->out, "]");
+    } else {
+        format_expr(p, e, "{-"); /* a brace would be a further body of the old-style rule before it */
+    }
+}
+
 static void put_statement(struct printer *p, const struct statement *s)
 {
     switch (s->kind) {
@@ -159,7 +179,7 @@ static void put_statement(struct printer *p, const struct statement *s)
         put_rule(p, s->what);
         break;
     case S_CONDITION:
-        format_expr(p, s->what, "{-"); /* a brace would be a further body of the old-style rule before it */
+        put_condition(p, s->what);
         break;
     }
 }
