@@ -26,8 +26,8 @@ int call_prepare(struct call *c)
 {
     struct err err = { 0 };
     uint8_t random[NONCE_AUTO], pin[32];
-    if (target_parse(c->url, &c->target, &err) < 0)
-        return fail_err(STATUS_USAGE, c->url, "no address", &err);
+    if (target_parse(c->url, c->https || c->pin, &c->target, &err) < 0)
+        return fail_err(STATUS_USAGE, *c->url ? c->url : c->command->name, "no address", &err);
     if (c->pin && hex_decode_fixed(bytes_str(c->pin), pin, sizeof(pin), &err) < 0)
         return fail_err(STATUS_USAGE, c->command->name, "--pin wants 64 hex digits", &err);
     if (c->pin && !c->target.tls)

@@ -15,6 +15,7 @@ struct call {
     const char *url, *nonce, *file, *bank, *pin, *pcrs;
     const char *roots, *certs, *accept_tcb; /* for judging whose key the connection has */
     bool fresh, insecure, all, self_asserted;
+    bool https; /* management is on https only */
     struct target target;
     char nonce_text[CALL_NONCE_MAX + 1];
     char peer_pin[65]; /* the key that the collaterals were checked against */
@@ -49,7 +50,8 @@ int call_collaterals(struct call *c, struct http_response *out);
 
 #define ADDRESS_HELP                                                                                         \
     "URL may be a bare host or address: https on port 8000, for 127.0.0.1 and localhost http on port "       \
-    "7999.\n"                                                                                                \
+    "7999,\n"                                                                                                \
+    "unless --pin is given.\n"                                                                                \
     "unix:/path is an agent's Unix socket.\n"                                                                \
     "\n"
 

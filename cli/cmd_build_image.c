@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Where they are, from the folder of this program: in the source tree it was built in, or installed. */
@@ -34,6 +35,7 @@ static int run_script(const char *name, char **argv)
         if (access(path, X_OK) < 0)
             continue;
         argv[0] = path;
+        setenv("CVM_CALLER", "cvm-cli: ", 1); /* the script's errors are this command's */
         execv(path, argv);
         return fail(STATUS_ENVIRONMENT, path, "cannot start", strerror(errno));
     }

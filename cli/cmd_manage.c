@@ -232,7 +232,7 @@ const struct command command_token = {
     "token",
     "URL [--owner-key KEY.pem] [--rotate [TOKEN]] [--pin SHA256] [--insecure]",
     "Gets the management token of a machine, once a boot",
-    ADDRESS_HELP "  --owner-key F  signs for a machine with an owner.pub (P-256 or Ed25519)\n"
+    MANAGE_ADDRESS_HELP "  --owner-key F  signs for a machine with an owner.pub (P-256 or Ed25519)\n"
                  "  --rotate       a new token in place of the one that is in use\n" TOKEN_HELP,
     run_token,
 };
@@ -241,7 +241,7 @@ const struct command command_logs = {
     "logs",
     "URL [TOKEN] [--name N]... [--tail N] [--since T] [--follow] [--json] [--pin SHA256] [--insecure]",
     "Prints what the containers of a machine have written",
-    ADDRESS_HELP "  --name N    a container or service; all of them without\n"
+    MANAGE_ADDRESS_HELP "  --name N    a container or service; all of them without\n"
                  "  --tail N    lines from the end\n"
                  "  --since T   2026-01-31T12:00:00Z, or seconds since 1970\n"
                  "  --follow    goes on, as lines of JSON\n"
@@ -253,7 +253,7 @@ const struct command command_maintenance = {
     "maintenance",
     "URL enable|disable [TOKEN] [--delay SECONDS] [--pin SHA256] [--insecure]",
     "Turns the maintenance mode of a machine on or off",
-    ADDRESS_HELP TOKEN_HELP,
+    MANAGE_ADDRESS_HELP TOKEN_HELP,
     run_maintenance,
 };
 
@@ -261,6 +261,6 @@ const struct command command_livepatch = {
     "livepatch",
     "URL FILE.ko [TOKEN] [--pin SHA256] [--insecure]",
     "Has a machine measure and load a kernel livepatch",
-    ADDRESS_HELP TOKEN_HELP,
+    MANAGE_ADDRESS_HELP TOKEN_HELP,
     run_livepatch,
 };

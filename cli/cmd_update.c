@@ -142,7 +142,7 @@ const struct command command_update_workload = {
     "update-workload",
     "URL [TOKEN] [DIR] [--dry-run] [--owner-key KEY.pem --owner-version N] [--pin SHA256] [--insecure]",
     "Replaces the workload of a machine by a directory",
-    ADDRESS_HELP
+    MANAGE_ADDRESS_HELP
     "DIR is workload unless it is given; with CVM_API_TOKEN set a single argument is DIR.\n"
     "  --dry-run        changes nothing: the PCR 23 to come, the differences, the policy's verdict\n"
     "  --owner-key F    signs for a machine with an owner.pub, as --owner-version N, above the "

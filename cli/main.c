@@ -104,10 +104,8 @@ int main(int argc, char **argv)
 {
     char *help[] = { (char[]){ "help" }, NULL };
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is a failed write, not a signal */
-    if (argc < 2) {
-        command_help.run(1, help);
-        return STATUS_USAGE;
-    }
+    if (argc < 2)
+        return fail(STATUS_USAGE, "command line", "no command in it", "cvm-cli help lists them");
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         AUTO(buf_done) struct buf text = buf_new(64);
         buf_str(&text, "cvm-cli " CVM_VERSION);

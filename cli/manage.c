@@ -50,6 +50,7 @@ int manage_token(struct manage *m, const char *argument)
 int manage_begin(struct manage *m)
 {
     AUTO(http_response_done) struct http_response collaterals = { 0 };
+    m->call.https = true;
     int rc = call_prepare(&m->call);
     if (rc)
         return rc;

@@ -43,6 +43,11 @@ int manage_send_and_print(struct manage *m, const char *method, const char *path
  *  @param key_path  PEM, P-256 or Ed25519 */
 int manage_sign(const char *key_path, struct bytes message, char *header, size_t size);
 
+/* There is no management on the internal port. */
+#define MANAGE_ADDRESS_HELP                                                                                  \
+    "URL may be a bare host or address: https on port 8000.\n"                                               \
+    "\n"
+
 #define TOKEN_HELP                                                                                           \
     "The token comes from CVM_API_TOKEN, from standard input with - in its place, or, with a warning, "      \
     "from\n"                                                                                                 \

@@ -69,7 +69,7 @@ static bool authority_ok(const char *url)
     return host_ok(host) && !colons && (!port || port_ok(port));
 }
 
-static int parse_bare(const char *text, struct target *out, struct err *err)
+static int parse_bare(const char *text, bool https, struct target *out, struct err *err)
 {
     char copy[TARGET_MAX];
     const char *host, *port;
@@ -79,15 +79,15 @@ static int parse_bare(const char *text, struct target *out, struct err *err)
     if (!host_ok(host) || strchr(host, '/') || (port && !port_ok(port)))
         return err_set(err, ERR_INPUT, 0, "%s", no_place);
     out->loopback = loopback;
-    out->tls = !loopback || (port && strcmp(port, PORT_EXTERNAL) == 0);
+    out->tls = https || !loopback || (port && strcmp(port, PORT_EXTERNAL) == 0);
     if (!port)
-        port = loopback ? PORT_INTERNAL : PORT_EXTERNAL;
+        port = out->tls ? PORT_EXTERNAL : PORT_INTERNAL;
     int n = snprintf(out->base, sizeof(out->base), "%s://%s%s%s:%s", out->tls ? "https" : "http",
                      raw6 ? "[" : "", host, raw6 ? "]" : "", port);
     return n > 0 && (size_t)n < sizeof(out->base) ? 0 : err_set(err, ERR_INPUT, 0, "too long");
 }
 
-int target_parse(const char *text, struct target *out, struct err *err)
+int target_parse(const char *text, bool https, struct target *out, struct err *err)
 {
     struct target t = { 0 };
     if (strlen(text) >= TARGET_MAX - 16 || !plain(text))
@@ -106,7 +106,7 @@ int target_parse(const char *text, struct target *out, struct err *err)
             t.base[n - 1] = '\0';
     } else if (strstr(text, "://")) {
         return err_set(err, ERR_INPUT, 0, "only http://, https:// and unix:/path are known");
-    } else if (parse_bare(text, &t, err) < 0) {
+    } else if (parse_bare(text, https, &t, err) < 0) {
         return -1;
     }
     *out = t;

@@ -17,7 +17,8 @@ struct target {
 
 /** Reads a URL, "unix:/path", or a bare host or address with or without a port: a bare one is https on port
  * 8000; loopback is http on port 7999 (https where the port given is 8000).
+ *  @param https  what is asked for is there on https only: a bare loopback name is https on port 8000 too
  *  @return 0, or -1 with ERR_INPUT */
-MUST_USE int target_parse(const char *text, struct target *out, struct err *err);
+MUST_USE int target_parse(const char *text, bool https, struct target *out, struct err *err);
 
 #endif

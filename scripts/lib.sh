@@ -11,13 +11,14 @@ step() { # step TEXT: what happens now
     printf '\n== [%3ds] %s\n' $(($(date +%s) - STARTED)) "$STEP"
 }
 
-die() {
-    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
-    exit 1
+die() { # die TEXT: a script that is a command of cvm-cli says with what status
+    printf '%s%s: %s\n' "${CVM_CALLER:-}" "$(basename "$0")" "$*" >&2
+    exit "${DIE_STATUS:-1}"
 }
 
 on_error() {
     printf '\n%s: FAILED in step "%s" (line %s). The output above says why.\n' "$(basename "$0")" "$STEP" "$1" >&2
+    [ -z "${DIE_STATUS:-}" ] || exit "$DIE_STATUS"
 }
 trap 'on_error $LINENO' ERR
 

@@ -1,17 +1,23 @@
 # shellcheck shell=bash
-# What the machine has to have. Sourced.
+# What the machine has to have, and the statuses of cvm-cli: 2 wrong usage, 3 an input, 4 all else. Sourced.
+DIE_STATUS=4
 
-die_environment() { # what is not the input's fault: tools, space, network
-    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
-    exit 4
+die_usage() {
+    DIE_STATUS=2
+    die "$*"
+}
+
+die_input() { # what was named is not there, or is something else
+    DIE_STATUS=3
+    die "$*"
 }
 
 need_tool() { # need_tool PROGRAM PACKAGE
-    command -v "$1" >/dev/null || die_environment "needs $1: install the package $2 (scripts/install-deps --image)"
+    command -v "$1" >/dev/null || die "needs $1: install the package $2 (scripts/install-deps --image)"
 }
 
 need_space() { # need_space FOLDER MIB
     local free
     free=$(df --output=avail -BM "$1" | tail -1 | tr -dc 0-9)
-    [ "$free" -ge "$2" ] || die_environment "$1 has $free MiB free, $2 are needed"
+    [ "$free" -ge "$2" ] || die "$1 has $free MiB free, $2 are needed"
 }

@@ -4,12 +4,12 @@
 # What the agent would refuse at start is refused here: links, devices, and names that the tool cannot be given.
 workload_check() { # workload_check DIR
     local odd
-    [ -d "$1" ] || die "no folder $1"
+    [ -d "$1" ] || die_input "cannot read the workload: there is no folder $1"
     odd=$(find "$1" ! -type f ! -type d -print -quit)
-    [ -z "$odd" ] || die "$odd is neither a file nor a folder: a workload holds nothing else"
+    [ -z "$odd" ] || die_input "$odd is neither a file nor a folder: a workload holds nothing else"
     odd=$(find "$1" -name '*["
 \\]*' -print -quit)
-    [ -z "$odd" ] || die "a name with a quotation mark, a backslash or a line break cannot be put on the disk: $odd"
+    [ -z "$odd" ] || die_input "a name with a quotation mark, a backslash or a line break cannot be put on the disk: ${odd@Q}"
 }
 
 data_make() { # data_make OUT MIB [WORKLOAD]: times and identifiers are fixed, the same folder gives the same bytes
@@ -37,7 +37,7 @@ data_make() { # data_make OUT MIB [WORKLOAD]: times and identifiers are fixed, t
     # debugfs ends with 0 whatever happened: count what it says.
     if grep -vE '^(debugfs|Allocated inode|$)' "$out.log" | grep -q .; then
         grep -vE '^(debugfs|Allocated inode|$)' "$out.log" | head -3 >&2
-        die "the workload does not fit into $mib MiB, or cannot be written (build-image has --data-size)"
+        die_input "cannot make the data partition: the workload does not fit into $mib MiB, or cannot be written (build-image has --data-size)"
     fi
     e2fsck -fn "$out" >"$out.log" 2>&1 || { tail -3 "$out.log" >&2; die "the data partition is damaged"; }
     unset E2FSPROGS_FAKE_TIME

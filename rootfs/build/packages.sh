@@ -37,7 +37,7 @@ lock_update() {
     [ -r $KEYRING ] || die "no $KEYRING: install debian-archive-keyring"
     step "asking the mirror for current versions"
     private_apt "$at"
-    apt-get update -qq || die_environment "the mirror $MIRROR does not answer: check the network, or set CVM_MIRROR"
+    apt-get update -qq || die "the mirror $MIRROR does not answer: check the network, or set CVM_MIRROR"
     # shellcheck disable=SC2046
     apt-get install -s -qq $(wanted_packages) >"$at/plan" || die "the packages of rootfs/packages.list cannot be installed together"
     {
@@ -78,7 +78,7 @@ packages_fetch() {
             [ -f "$file" ] && [ "$(stat -c %s "$file")" = "$size" ] && continue
             n=$((n + 1))
             [ ! -t 1 ] || printf '\r  %d of %d: %-60.60s' $n $missing "$name $version"
-            fetch_one "$path" "$file.part" || die_environment "$name $version is not at $MIRROR any more, or the network fails: scripts/build-image --update-lock takes current versions"
+            fetch_one "$path" "$file.part" || die "$name $version is not at $MIRROR any more, or the network fails: scripts/build-image --update-lock takes current versions"
             echo "$sha  $file.part" | sha256sum --check --status || { rm -f "$file.part"; die "$name $version: another content than rootfs/packages.lock says"; }
             mv "$file.part" "$file"
         done <"$LOCK"

@@ -104,9 +104,10 @@ class Usage(unittest.TestCase):
         self.error(2, "collaterals", "host", "--nonce", "x" * 31)
         self.error(2, "collaterals", "host", "--nonce", "")
         self.error(2, "collaterals", "host", "--pin", "12")
-        self.error(2, "collaterals", "127.0.0.1", "--pin", "00" * 32)
+        self.error(2, "collaterals", "http://127.0.0.1", "--pin", "00" * 32)
         self.error(2, "golden", "host", "--pcrs", "a")
-        self.assertEqual(run().returncode, 2)
+        self.error(2, "collaterals", "")
+        self.error(2)
 
     def test_inputs_that_cannot_be_read(self):
         self.assertIn("/nonexistent", self.error(3, "inspect", "/nonexistent"))

@@ -68,6 +68,18 @@ class Manage(unittest.TestCase):
         self.assertEqual(cli("token", f"http://127.0.0.1:{agent.internal}")[0], 2)
         self.assertEqual(cli("logs", url, "--insecure")[0], 2)  # no token
 
+    def test_a_bare_address(self):
+        agent, url, roots = self.machine()
+        bare = url[len("https://"):]
+        code, out, err = cli("token", bare, "--pin", pin_of(agent))
+        self.assertEqual(code, 0, err)
+        code, out, err = cli("token", "localhost:" + bare.split(":")[1], "--rotate", *roots, token=out.strip())
+        self.assertEqual(code, 0, err)
+        self.assertRegex(out, "^[A-Za-z0-9]{32}\n$")
+        code, out, err = cli("collaterals", bare, "--pin", pin_of(agent))
+        self.assertEqual(code, 0, err)
+        self.assertEqual(cli("collaterals", f"127.0.0.1:{agent.internal}", "--pin", pin_of(agent))[0], 4)
+
     def test_the_owner(self):
         key = ec.generate_private_key(ec.SECP256R1())
         agent, url, roots = self.machine(owner=key)

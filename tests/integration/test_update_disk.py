@@ -68,7 +68,8 @@ class UpdateDisk(unittest.TestCase):
     def refused(self, *arguments, says):
         before = digest(self.disk)
         done = self.cli("update-disk", *arguments)
-        self.assertNotIn(done.returncode, (0, 139))
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr.splitlines()[-1], "^cvm-cli: update-disk: .+: .+")
         self.assertIn(says, done.stderr)
         self.assertEqual(digest(self.disk), before)
         self.assertEqual([n for n in os.listdir(self.folder) if n.startswith(".")], [])
@@ -91,6 +92,16 @@ class UpdateDisk(unittest.TestCase):
         with open(f"{self.folder}/text", "w") as f:
             f.write("no disk\n")
         self.refused("text", "workload", says="not a raw disk")
+
+    def test_usage(self):
+        for arguments in (["update-disk"], ["update-disk", "--nope"], ["update-disk", "a", "b", "c"], ["build-image", "--nope"],
+                          ["build-image", "-o"], ["build-image", "x"], ["build-image", "--format", "floppy"]):
+            done = self.cli(*arguments)
+            self.assertEqual(done.returncode, 2, (arguments, done.stderr))
+            self.assertRegex(done.stderr, f"^cvm-cli: {arguments[0]}: .+: .+\n$")
+            self.assertEqual(done.stdout, "")
+        done = self.cli("build-image", "--workload", "absent")
+        self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
 
     def test_no_image(self):
         with open(f"{self.folder}/q", "wb") as f:

@@ -31,12 +31,35 @@ static void reads_what_users_write(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct target t;
         struct err err = { 0 };
-        if (target_parse(rows[i].text, &t, &err) < 0)
+        if (target_parse(rows[i].text, false, &t, &err) < 0)
             fail_msg("%s: %s", rows[i].text, err.cause);
         assert_string_equal(t.base, rows[i].base);
         assert_string_equal(t.socket, rows[i].socket);
         assert_int_equal(t.tls, rows[i].tls);
         assert_int_equal(t.loopback, rows[i].loopback);
+    }
+}
+
+/* Management is not on the internal port: a bare loopback name means the external one. */
+static void https_reaches_loopback_too(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *base;
+        bool tls;
+    } rows[] = {
+        { "127.0.0.1", "https://127.0.0.1:8000", true },
+        { "localhost:1234", "https://localhost:1234", true },
+        { "::1", "https://[::1]:8000", true },
+        { "10.0.0.7", "https://10.0.0.7:8000", true },
+        { "http://127.0.0.1:7999", "http://127.0.0.1:7999", false },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct target t;
+        struct err err = { 0 };
+        assert_int_equal(target_parse(rows[i].text, true, &t, &err), 0);
+        assert_string_equal(t.base, rows[i].base);
+        assert_int_equal(t.tls, rows[i].tls);
     }
 }
 
@@ -80,7 +103,7 @@ static void refuses_what_is_no_place(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct target t = { .base = "untouched" };
         struct err err = { 0 };
-        int rc = target_parse(bad[i], &t, &err);
+        int rc = target_parse(bad[i], i % 2, &t, &err);
         if (rc == 0)
             fail_msg("read: %s as %s", bad[i], t.base);
         assert_string_equal(t.base, "untouched");
@@ -91,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_users_write),
+        cmocka_unit_test(https_reaches_loopback_too),
         cmocka_unit_test(refuses_what_is_no_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
