@@ -28,6 +28,9 @@ MUST_USE int appraiser_new(const struct appraiser_options *options, struct appra
  * thread. */
 void appraiser_open_outside(struct appraiser *a, bool open);
 
+/** @param a  NULL: false */
+bool appraiser_is_outside(struct appraiser *a);
+
 /** After the verifier's threads have ended. NULL is fine. */
 void appraiser_free(struct appraiser *a);
 

@@ -220,7 +220,8 @@ static int route_checked(struct request *r, const char *method, struct err *err)
 {
     if (target_parse(bytes_str(r->raw), &r->target, err) < 0 || check_host(r, err) < 0)
         return -1;
-    r->route = route_find(method, r->target.path, r->port, &r->segment, &r->allow, err);
+    r->route = route_find(method, r->target.path, r->port, appraiser_is_outside(server_appraiser(r->server)),
+                          &r->segment, &r->allow, err);
     if (!r->route || check_token(r, err) < 0 || check_body(r, err) < 0 || check_query(r, err) < 0)
         return -1;
     if (r->route->prepare && r->route->prepare(r, err) < 0)

@@ -45,6 +45,7 @@ struct route {
     unsigned ports;
     bool evidence;       /* takes a token from an outside address's bucket */
     bool auth;           /* from outside, the bearer token is wanted */
+    bool opened;         /* outside only where the security policy opens appraisal */
     bool once;           /* a GET that changes something: HEAD is no GET here */
     size_t body_max;     /* a longer body is 413, unread */
     enum body_kind body; /* a file's maximum is limits.upload_mib, body_max is not looked at */

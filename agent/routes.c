@@ -29,8 +29,8 @@
     .answer = verify_answer
 
 #define APPRAISE                                                                                             \
-    .method = "POST", .ports = PORTS_ALL, .auth = true, .body_max = APPRAISAL_BODY_MAX,                      \
-    .answer = appraisal_answer
+    .method = "POST", .ports = PORTS_ALL, .auth = true, .opened = true,                                       \
+    .body_max = APPRAISAL_BODY_MAX, .answer = appraisal_answer
 
 static const struct route routes[] = {
     { .method = "GET", .path = "/platform", .ports = PORTS_INSIDE_SERVICE, .answer = platform_answer },
@@ -217,12 +217,17 @@ static bool takes(const struct route *row, const char *method)
     return !strcmp(row->method, method);
 }
 
-const struct route *route_find(const char *method, struct bytes path, enum port port, struct bytes *segment,
-                               const char **allow, struct err *err)
+static bool serves(const struct route *row, enum port port, bool opened)
+{
+    return (row->ports & port) && (opened || !row->opened || port != PORT_EXTERNAL);
+}
+
+const struct route *route_find(const char *method, struct bytes path, enum port port, bool opened,
+                               struct bytes *segment, const char **allow, struct err *err)
 {
     unsigned methods = 0;
     for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-        if (!(routes[i].ports & port) || !path_match(routes[i].path, path, segment))
+        if (!serves(&routes[i], port, opened) || !path_match(routes[i].path, path, segment))
             continue;
         if (takes(&routes[i], method))
             return &routes[i];

@@ -8,10 +8,11 @@
 const struct route *routes_all(size_t *n);
 
 /** Finds the row for a request on a port.
+ *  @param opened   the security policy opens appraisal outside
  *  @param segment  the raw "{...}" segment of the path
  *  @param allow    written when only the method is wrong: the Allow header
  *  @return the row, or NULL with ERR_NOT_FOUND, or ERR_INPUT and *allow set */
-const struct route *route_find(const char *method, struct bytes path, enum port port, struct bytes *segment,
-                               const char **allow, struct err *err);
+const struct route *route_find(const char *method, struct bytes path, enum port port, bool opened,
+                               struct bytes *segment, const char **allow, struct err *err);
 
 #endif

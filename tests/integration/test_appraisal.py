@@ -219,6 +219,24 @@ def check_mixed(a, b):
     a.no(403, one | {"tpm": two["tpm"]}, "binding.ak")
 
 
+def check_opened(program, folder):
+    """The measured security policy can open appraisal outside; then it wants the token."""
+    config = os.path.join(folder, "opened/workload/config/cvm_agent")
+    os.makedirs(config)
+    with open(os.path.join(config, "cvm_agent_policy.json"), "w") as f:
+        json.dump({"cvm_config": {"appraisal_api": {"external": True}}}, f)
+    options = ["--emulate", "snp", "--workload", os.path.join(folder, "opened/workload")]
+    with Agent(program, os.path.join(folder, "opened/state"), options) as agent:
+        until = time.monotonic() + 20
+        while (status := agent.request("external", "POST", "/appraisal/v2/attest", body=b"{}")[0]) == 404:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert status == 401, status
+        token = agent.request("external", "GET", "/api-token")[2].decode()
+        status, _, body = agent.request("external", "POST", "/appraisal/v2/attest", {"Authorization": f"Bearer {token}"}, b"{}")
+        assert status == 400 and b"evidence" in body, (status, body)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="cvm-appraisal-") as folder:
         for shape in SHAPES:
@@ -232,7 +250,8 @@ def main():
                     claims = check_token(m.token(flat, "/appraisal/sevsnp/v1/attest"), keys)
                     assert claims["ver"] == "1.0.0" and "sevsnp_launchmeasurement" in claims
                     m.no(400, {}, "evidence")
-                    assert m.agent.request("external", "POST", m.path, body=b"{}")[0] == 401
+                    assert m.agent.request("external", "POST", m.path, body=b"{}")[0] == 404  # not opened by the policy
+                    assert m.agent.request("external", "GET", m.path)[0] == 404
                     assert m.agent.request("external", "PUT", "/policies?name=x", body=b"match { true }")[0] == 401
                     assert m.agent.request("external", "GET", "/certs")[0] == 404
                     id_ = m.agent.get("/policies")[0]["id"]
@@ -243,6 +262,7 @@ def main():
                     with Agent(sys.argv[1], os.path.join(folder, "other"), ["--emulate", shape]) as second:
                         check_mixed(m, Machine(second))
         check_gpu(sys.argv[1], folder)
+        check_opened(sys.argv[1], folder)
     print("ok")
 
 
