@@ -29,8 +29,8 @@
     .answer = verify_answer
 
 #define APPRAISE                                                                                             \
-    .method = "POST", .ports = PORTS_ALL, .auth = true, .opened = true,                                       \
-    .body_max = APPRAISAL_BODY_MAX, .answer = appraisal_answer
+    .method = "POST", .ports = PORTS_ALL, .auth = true, .opened = true, .body_max = APPRAISAL_BODY_MAX,      \
+    .answer = appraisal_answer
 
 static const struct route routes[] = {
     { .method = "GET", .path = "/platform", .ports = PORTS_INSIDE_SERVICE, .answer = platform_answer },

@@ -51,7 +51,7 @@ int call_collaterals(struct call *c, struct http_response *out);
 #define ADDRESS_HELP                                                                                         \
     "URL may be a bare host or address: https on port 8000, for 127.0.0.1 and localhost http on port "       \
     "7999,\n"                                                                                                \
-    "unless --pin is given.\n"                                                                                \
+    "unless --pin is given.\n"                                                                               \
     "unix:/path is an agent's Unix socket.\n"                                                                \
     "\n"
 

@@ -233,7 +233,7 @@ const struct command command_token = {
     "URL [--owner-key KEY.pem] [--rotate [TOKEN]] [--pin SHA256] [--insecure]",
     "Gets the management token of a machine, once a boot",
     MANAGE_ADDRESS_HELP "  --owner-key F  signs for a machine with an owner.pub (P-256 or Ed25519)\n"
-                 "  --rotate       a new token in place of the one that is in use\n" TOKEN_HELP,
+                        "  --rotate       a new token in place of the one that is in use\n" TOKEN_HELP,
     run_token,
 };
 
@@ -242,10 +242,10 @@ const struct command command_logs = {
     "URL [TOKEN] [--name N]... [--tail N] [--since T] [--follow] [--json] [--pin SHA256] [--insecure]",
     "Prints what the containers of a machine have written",
     MANAGE_ADDRESS_HELP "  --name N    a container or service; all of them without\n"
-                 "  --tail N    lines from the end\n"
-                 "  --since T   2026-01-31T12:00:00Z, or seconds since 1970\n"
-                 "  --follow    goes on, as lines of JSON\n"
-                 "  --json      the answer as it came\n" TOKEN_HELP,
+                        "  --tail N    lines from the end\n"
+                        "  --since T   2026-01-31T12:00:00Z, or seconds since 1970\n"
+                        "  --follow    goes on, as lines of JSON\n"
+                        "  --json      the answer as it came\n" TOKEN_HELP,
     run_logs,
 };
 
