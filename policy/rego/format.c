@@ -149,8 +149,8 @@ static void put_import(struct printer *p, const struct import_ast *im)
 static bool old_set_entry(const struct printer *p, const struct expr *e)
 {
     const struct node *n = e->lhs;
-    return e->kind == E_TERM && !e->negated && !e->n_with && n->kind == N_REF && n->n == 2 && n->item[1]->kind == N_CONST
-           && p->m->text.p[n->item[1]->at - 1] != '.';
+    return e->kind == E_TERM && !e->negated && !e->n_with && n->kind == N_REF && n->n == 2
+           && n->item[1]->kind == N_CONST && p->m->text.p[n->item[1]->at - 1] != '.';
 }
 
 static void put_condition(struct printer *p, const struct expr *e)
