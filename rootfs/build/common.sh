@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the machine has to have, and the statuses of cvm-cli: 2 wrong usage, 3 an input, 4 all else. Sourced.
-DIE_STATUS=4
+export DIE_STATUS=4 # read by lib.sh
 
 die_usage() {
     DIE_STATUS=2
