@@ -42,6 +42,8 @@ def case_boot(s):
         assert done.returncode == 1 and [c["check"] for c in failed] == ["golden.pcrs"] and "PCR 9" in failed[0]["detail"], failed
         said = m.said()
         assert "verified root opened" in said, said[-2000:]
+        failed = [line for line in said.splitlines() if "Failed to start" in line or "Failed with result" in line]
+        assert not failed, failed
 
 
 def case_production(s):
