@@ -38,6 +38,12 @@ struct chain_result {
  * its issuer's name is at hand, ERR_DENIED when there is one and it will not do */
 MUST_USE int chain_verify(const struct chain_request *request, struct chain_result *out, struct err *err);
 
+/** Judges the roots among certificates that came with evidence. If there are any, one must be the anchor that
+ * the path ends at, or another certificate of its name and key that this key signed: beside a wrong or
+ * damaged root a path to the anchor may still exist, but that is not the chain which was given.
+ *  @return 0, or -1 with ERR_DENIED */
+MUST_USE int chain_root_fits(X509 *const *certs, size_t n, X509 *anchor, struct err *err);
+
 /** When the whole path is valid, anchor included: from the latest notBefore until the earliest notAfter, so
  * that a verdict can be kept without its clock. @return 0, or -1 with ERR_INPUT: a date that is none */
 MUST_USE int chain_dates(const struct chain_result *path, time_t *from, time_t *until, struct err *err);

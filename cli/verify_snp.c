@@ -54,6 +54,19 @@ static int read_crl(const char *path, X509_CRL **out)
     return 0;
 }
 
+/* A bundle may have the chain in either order; of AMD's certificates only a VEK has a key on a curve. */
+static void put_vek_first(struct cert_files *bundle)
+{
+    size_t i = 0;
+    while (i < bundle->n && !EVP_PKEY_is_a(X509_get0_pubkey(bundle->list[i]), "EC"))
+        i++;
+    if (i == 0 || i == bundle->n)
+        return;
+    X509 *vek = bundle->list[i];
+    bundle->list[i] = bundle->list[0];
+    bundle->list[0] = vek;
+}
+
 static void judge_vek(struct snp_material *m)
 {
     struct err err = { 0 };
@@ -62,12 +75,15 @@ static void judge_vek(struct snp_material *m)
         snprintf(m->no_vek, sizeof(m->no_vek), "there is no VEK certificate: give --vek or --certtable");
         return;
     }
+    put_vek_first(&m->vek);
     cert_files_add(&m->pool, m->vek.list + 1, m->vek.n - 1);
-    if (m->pool.n == 0) /* a chain that was given is judged as it is, not mended */
+    const size_t given = m->pool.n;
+    if (given == 0) /* a chain that was given is judged as it is, not mended */
         cert_files_add(&m->pool, m->anchors.pool, m->anchors.pool_n);
     const struct snp_vek_request rq = { .vek = m->vek.list[0],
                                         .pool = m->pool.list,
                                         .pool_n = m->pool.n,
+                                        .given = given,
                                         .anchors = m->anchors.list,
                                         .anchors_n = m->anchors.n,
                                         .crl = m->crl };

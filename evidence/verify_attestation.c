@@ -184,6 +184,7 @@ static int judge_snp(struct run *r, struct err *err)
     const struct snp_vek_request rq = { .vek = leaves ? leaf[0] : NULL,
                                         .pool = list,
                                         .pool_n = n,
+                                        .given = owned,
                                         .anchors = amd->anchor,
                                         .anchors_n = amd->anchors,
                                         .crl = r->o->material ? r->o->material->snp_crl : NULL };

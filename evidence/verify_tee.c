@@ -111,6 +111,7 @@ static int hold_vek(struct verification *v, struct verify_held *out, struct err 
     if (d->vek_cert.n && x509_parse(d->vek_cert, &own, err) < 0)
         return err_while(err, "sev_snp.vek_cert");
     pool_parse(&pool, &d->cert_chain, "sev_snp.cert_chain", v->checks);
+    const size_t given = pool.n;
     if (m)
         pool_add(&pool, m->certs, m->certs_n);
     pool_add(&pool, amd->pool, amd->pooled);
@@ -118,6 +119,7 @@ static int hold_vek(struct verification *v, struct verify_held *out, struct err 
         .vek = own ? own : find_vek(m, d->tee_report),
         .pool = pool.list,
         .pool_n = pool.n,
+        .given = given,
         .anchors = amd->anchor,
         .anchors_n = amd->anchors,
         .crl = m ? m->snp_crl : NULL,

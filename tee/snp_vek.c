@@ -71,7 +71,9 @@ static int judge_chain(struct snp_vek *v, const struct snp_vek_request *rq, stru
                                          .pool_n = rq->pool_n,
                                          .anchors = rq->anchors,
                                          .anchors_n = rq->anchors_n };
-    if (chain_verify(&chain, path, err) < 0 || vek_cert_parse(rq->vek, &v->facts, err) < 0)
+    if (chain_verify(&chain, path, err) < 0
+        || chain_root_fits(rq->pool, rq->given, path->path[path->n - 1], err) < 0
+        || vek_cert_parse(rq->vek, &v->facts, err) < 0)
         return -1;
     v->kind = v->facts.hwid.n ? SNP_KEY_VCEK : SNP_KEY_VLEK;
     if (check_names(v, path, err) < 0)

@@ -4,6 +4,7 @@
 #include "base/enc.h"
 #include "base/json.h"
 #include "tee/json_range.h"
+#include "tee/tdx_quote.h"
 
 #include <ctype.h>
 #include <stddef.h>
@@ -79,12 +80,28 @@ static struct bytes trimmed(struct bytes text)
 
 /* ---- documents and signatures ---- */
 
+/* 128 hex digits; some tools keep the 64 bytes as they are, or as base64. */
+static int decode_signature(struct bytes given, uint8_t out[static TDX_SIGNATURE_SIZE], struct err *err)
+{
+    AUTO(buf_done) struct buf decoded = buf_new(TDX_SIGNATURE_SIZE);
+    struct bytes text = trimmed(given), raw = given;
+    if (given.n != TDX_SIGNATURE_SIZE) {
+        if (text.n > 88 || b64_decode(text, &decoded, &(struct err){ 0 }) < 0)
+            return hex_decode_fixed(text, out, TDX_SIGNATURE_SIZE, err);
+        raw = buf_bytes(&decoded);
+    }
+    if (raw.n != TDX_SIGNATURE_SIZE)
+        return err_set(err, ERR_INPUT, 0, "%zu bytes where %d are needed", raw.n, TDX_SIGNATURE_SIZE);
+    memcpy(out, raw.p, TDX_SIGNATURE_SIZE);
+    return 0;
+}
+
 /* Some tools give the signature both beside and inside the document: that is fine if it is one. */
-static int set_signature(struct tdx_signed *s, const char *name, struct bytes hex, struct err *err)
+static int set_signature(struct tdx_signed *s, const char *name, struct bytes given, struct err *err)
 {
     struct err inner = { 0 };
     uint8_t signature[sizeof(s->signature)];
-    if (hex_decode_fixed(trimmed(hex), signature, sizeof(signature), &inner) < 0)
+    if (decode_signature(given, signature, &inner) < 0)
         return err_set(err, ERR_INPUT, 0, "\"%s\" is not a signature of 128 hex digits: %.120s", name,
                        inner.cause);
     if (s->has_signature && memcmp(s->signature, signature, sizeof(signature)) != 0)
@@ -154,9 +171,9 @@ static int set_chain(struct tdx_certs *certs, const char *name, struct bytes dat
 static int crl_decode(struct bytes data, struct buf *out, struct err *err)
 {
     struct bytes text = trimmed(data);
-    bool hex = true, ascii = true;
+    bool hex = true, ascii = true, prefixed = text.n > 2 && !memcmp(text.p, "0x", 2);
     for (size_t i = 0; i < text.n; i++) {
-        hex &= isxdigit(text.p[i]) != 0;
+        hex &= isxdigit(text.p[i]) != 0 || (prefixed && i == 1);
         ascii &= text.p[i] < 0x80;
     }
     if (!ascii || memmem(text.p, text.n, "-----BEGIN ", 11))
@@ -196,13 +213,29 @@ int tdx_collateral_set(struct tdx_collateral *c, enum tdx_part part, struct byte
 
 /* ---- the collateral object ---- */
 
+/* Bytes as some serialisers write them: a list of numbers. */
+static bool take_numbers(const json_t *list, struct buf *out)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *n = json_array_get(list, i);
+        if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > UINT8_MAX)
+            return false;
+        buf_u8(out, (uint8_t)json_integer_value(n));
+    }
+    return out->n && !out->failed;
+}
+
 /* The signed bytes of a document that stands in the text as an object are those of the text. */
 static int set_member(struct tdx_collateral *c, enum tdx_part part, struct bytes text, const json_t *v,
                       struct err *err)
 {
+    AUTO(buf_done) struct buf numbers = buf_new(TDX_CRL_MAX);
+    bool binary = parts[part].kind == KIND_SIGNATURE || parts[part].kind == KIND_CRL;
     struct bytes value;
     if (json_is_string(v))
         value = bytes_of(json_string_value(v), json_string_length(v));
+    else if (binary && json_is_array(v) && take_numbers(v, &numbers))
+        value = buf_bytes(&numbers);
     else if (parts[part].kind != KIND_DOCUMENT || !json_is_object(v)
              || !json_member_range(text, parts[part].name, &value))
         return err_set(err, ERR_INPUT, 0, "\"%s\" is not text", parts[part].name);

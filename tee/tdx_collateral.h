@@ -15,7 +15,7 @@
 /** What collateral consists of. */
 enum tdx_part {
     TDX_PART_TCB_INFO,           /* {"tcbInfo":{…},"signature":hex}, or the inner object alone */
-    TDX_PART_TCB_INFO_SIGNATURE, /* 128 hex digits, for an inner object alone */
+    TDX_PART_TCB_INFO_SIGNATURE, /* 128 hex digits, base64 or 64 bytes, for an inner object alone */
     TDX_PART_TCB_INFO_CHAIN,     /* PEM, or PEM URL-encoded: TCB signing certificate, root */
     TDX_PART_QE_IDENTITY,        /* {"enclaveIdentity":{…},"signature":hex}, or the inner object alone */
     TDX_PART_QE_IDENTITY_SIGNATURE,

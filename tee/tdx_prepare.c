@@ -64,17 +64,28 @@ static int path_dates(const struct chain_result *path, struct window *out, struc
     return 0;
 }
 
-/* certs[0] is the leaf; the path must have one certificate a role, named so, and then the anchor. */
-static int chain_to_anchor(X509 *const *certs, size_t n, const struct tdx_anchors *anchors,
+/* Tools write chains in either order. */
+static X509 *leaf_of(const struct tdx_certs *certs, const char *const *names)
+{
+    for (size_t i = 0; i < certs->n; i++)
+        if (has_common_name(certs->list[i], names))
+            return certs->list[i];
+    return certs->n ? certs->list[0] : NULL;
+}
+
+/* The path must have one certificate a role, named so, and then the anchor. */
+static int chain_to_anchor(X509 *leaf, const struct tdx_certs *certs, const struct tdx_anchors *anchors,
                            const char *const *const *roles, size_t roles_n, struct tdx_chain *out,
                            struct chain_result *path, struct err *err)
 {
     struct chain_result found;
     struct window dates;
-    if (n == 0)
+    if (!leaf)
         return err_set(err, ERR_DENIED, 0, "no issuer chain");
-    const struct chain_request rq = { certs[0], certs + 1, n - 1, anchors->list, anchors->n, 0 };
-    if (chain_verify(&rq, &found, err) < 0 || path_dates(&found, &dates, err) < 0)
+    const struct chain_request rq = { leaf, certs->list, certs->n, anchors->list, anchors->n, 0 };
+    if (chain_verify(&rq, &found, err) < 0
+        || chain_root_fits(certs->list, certs->n, found.path[found.n - 1], err) < 0
+        || path_dates(&found, &dates, err) < 0)
         return -1;
     if (found.n != roles_n + 1)
         return err_set(err, ERR_DENIED, 0, "the chain has %zu certificates, want %zu", found.n, roles_n + 1);
@@ -103,7 +114,8 @@ static void judge_signed(const struct tdx_signed *doc, const struct tdx_certs *c
         refuse(out, "it is not in the collateral");
     else if (!doc->has_signature)
         refuse(out, "the collateral has no signature of it");
-    else if (chain_to_anchor(certs->list, certs->n, anchors, roles, ARRAY_SIZE(roles), chain, &path, &err)
+    else if (chain_to_anchor(leaf_of(certs, tcb_signers), certs, anchors, roles, ARRAY_SIZE(roles), chain,
+                             &path, &err)
              < 0)
         refuse_err(out, "its signing certificate", &err);
     else if (!p256_verify(X509_get0_pubkey(path.path[0]), bytes_of(doc->raw, doc->raw_n),
@@ -153,8 +165,8 @@ static void judge_pck_crl(const struct tdx_collateral *c, const struct tdx_ancho
     struct err err = { 0 };
     if (!c->pck_crl)
         refuse(&p->pck_crl, "there is no PCK CRL in the collateral");
-    else if (chain_to_anchor(certs->list, certs->n, anchors, roles, ARRAY_SIZE(roles), &p->pck_crl_chain,
-                             &path, &err)
+    else if (chain_to_anchor(leaf_of(certs, pck_cas), certs, anchors, roles, ARRAY_SIZE(roles),
+                             &p->pck_crl_chain, &path, &err)
              < 0)
         refuse_err(&p->pck_crl, "PCK CRL issuer", &err);
     else if (crl_signed(c->pck_crl, path.path[0], &p->dated[DATED_PCK_CRL], &err) < 0)
@@ -234,8 +246,7 @@ static void judge_pck(const struct tdx_certs *certs, const struct tdx_anchors *a
     static const char *const *const roles[] = { pck_leaves, pck_cas };
     struct chain_result path;
     struct err err = { 0 };
-    if (chain_to_anchor(certs->list, certs->n, anchors, roles, ARRAY_SIZE(roles), &p->path, &path, &err)
-        < 0) {
+    if (chain_to_anchor(p->leaf, certs, anchors, roles, ARRAY_SIZE(roles), &p->path, &path, &err) < 0) {
         refuse_err(&p->chain, "PCK certificate", &err);
         return;
     }

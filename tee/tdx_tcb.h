@@ -14,7 +14,7 @@
 #define TDX_TCB_LEVELS_MAX     64
 #define TDX_ISV_LEVELS_MAX     32
 #define TDX_MODULES_MAX        16
-#define TDX_ADVISORIES_MAX     128
+#define TDX_ADVISORIES_MAX     192 /* of a verdict; of a level a third: the longest recorded has 24 */
 #define TDX_ADVISORY_SIZE      32
 #define TDX_COLLATERAL_DOC_MAX (512u << 10) /* a TCB info or identity; recorded ones have 7 KB */
 

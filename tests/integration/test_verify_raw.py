@@ -1,5 +1,6 @@
 """Every recorded case of the manifest through verify-snp, verify-tpm and verify-azure: the exit status and the
 checks that the manifest has an opinion on."""
+import base64
 import json
 import os
 import subprocess
@@ -107,12 +108,30 @@ def snp_inputs(case):
         rc = run("verify-snp", case.path("report.bin"), "--vek", garbage)[0]
         if rc != 3:
             failures.append(f"a VEK that is no certificate: exit {rc}, want 3")
+    bundles(case)
     for args, want in ((["--at", "yesterday"], 2), (["--nonsense"], 2)):
         rc = run("verify-snp", case.path("report.bin"), *args)[0]
         if rc != want:
             failures.append(f"{args}: exit {rc}, want {want}")
     if run("verify-snp", case.path("absent.bin"))[0] != 3:
         failures.append("an absent file must give 3")
+
+
+def bundles(case):
+    """Certificates in one file, in any order; a root that is another product's is no part of the chain."""
+    def read(path):
+        with open(path, "rb") as f:
+            return f.read()
+    vek = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(read(case.path("vcek.der"))) + b"-----END CERTIFICATE-----\n"
+    ask, ark = read(case.path("ask.pem")), read(case.path("ark.pem"))
+    other = read(os.path.join(EVIDENCE, "snp/genoa-v3-azure-aci/ark.pem"))
+    for what, bundle, status in (("leaf first", vek + ask + ark, 0), ("root first", ark + ask + vek, 0), ("no root", ask + vek, 0),
+                                 ("two roots", vek + ask + other + ark, 0), ("another root", vek + ask + other, 1)):
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(bundle)
+            f.flush()
+            expect(f"{case.id} (bundle, {what})", run("verify-snp", case.path("report.bin"), "--vek", f.name, "--at", case.at), status,
+                   snp__report_signature=True, snp__vek_chain=status == 0)
 
 
 def crl(case, report_case):

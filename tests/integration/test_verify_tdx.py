@@ -181,10 +181,29 @@ class Forms(Case):
     def test_crl_forms(self):
         der = load(GOOD, "pck_crl.der")
         pem = x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
-        for form in (base64.b64encode(der).decode(), pem.decode(), der.hex().upper() + "\n"):
+        for form in (base64.b64encode(der).decode(), pem.decode(), der.hex().upper() + "\n", "0x" + der.hex(), list(der)):
             self.accepts(self.document(pck_crl=form))
         for form in (pem, der.hex().encode()):
             self.assertEqual(0, self.good(self.collateral(pck_crl=form))[0])
+
+    def test_signature_forms(self):
+        signature = bytes.fromhex(json.loads(load(GOOD, "tcb_info.json"))["signature"])
+        for form in (list(signature), base64.b64encode(signature).decode(), "0x" + signature.hex().upper(),
+                     base64.urlsafe_b64encode(signature).decode().rstrip("=")):
+            self.accepts(self.document(tcb_info_signature=form))
+        for form in (list(signature[:-1]), [256, *signature[1:]], [], base64.b64encode(signature[1:]).decode()):
+            path = self.write("c.json", json.dumps(self.document(tcb_info_signature=form)).encode())
+            self.assertEqual(3, run(os.path.join(EVIDENCE, GOOD, "quote.bin"), "--collateral", path)[0], form)
+
+    def test_chains_the_other_way_round(self):
+        turned = {}
+        for member, name in (("tcb_info_issuer_chain", "tcb_signing_chain.pem"), ("qe_identity_issuer_chain", "tcb_signing_chain.pem"),
+                             ("pck_crl_issuer_chain", "pck_crl_issuer_chain.pem")):
+            end = "-----END CERTIFICATE-----\n"
+            chain = [c + end for c in load(GOOD, name).decode().split(end) if c.strip()]
+            self.assertEqual(2, len(chain))
+            turned[member] = "".join(reversed(chain))
+        self.accepts(self.document(**turned))
 
     def test_missing(self):
         for member, check in (("tcb_info", "tdx.tcb_info_signature"), ("tcb_info_signature", "tdx.tcb_info_signature"),

@@ -194,6 +194,35 @@ static void weak_hashes(void **state)
     }
 }
 
+/* A root that is given is the anchor, or an older certificate of its key. */
+static void roots_that_are_given(void **state)
+{
+    (void)state;
+    AUTO(x509_drop) X509 *again = make("root", 0, NULL, 0, ca, 2);
+    AUTO(x509_drop) X509 *renamed = make("stem", 0, NULL, 0, ca, 2);
+    AUTO(x509_drop) X509 *impostor = make("root", 3, NULL, 3, ca, 2);
+    AUTO(x509_drop) X509 *of_another = make("root", 0, NULL, 3, ca, 2); /* its key, signed by another */
+    const struct {
+        X509 *certs[3];
+        size_t n;
+        int want;
+    } rows[] = {
+        { { NULL }, 0, 0 },
+        { { leaf, middle }, 2, 0 },
+        { { leaf, middle, root }, 3, 0 },
+        { { root, leaf, impostor }, 3, 0 },
+        { { again }, 1, 0 },
+        { { renamed }, 1, -1 },
+        { { middle, impostor }, 2, -1 },
+        { { of_another }, 1, -1 },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct err err = { 0 };
+        assert_int_equal(chain_root_fits(rows[i].certs, rows[i].n, root, &err), rows[i].want);
+        assert_int_equal(err.kind, rows[i].want ? ERR_DENIED : ERR_NONE);
+    }
+}
+
 static void ends_in_loops_and_long_paths(void **state)
 {
     (void)state;
@@ -444,6 +473,7 @@ int main(void)
         cmocka_unit_test(issuers_must_be_allowed_to),
         cmocka_unit_test(critical_extensions),
         cmocka_unit_test(weak_hashes),
+        cmocka_unit_test(roots_that_are_given),
         cmocka_unit_test(ends_in_loops_and_long_paths),
         cmocka_unit_test(every_bit_counts),
         cmocka_unit_test(dates),

@@ -83,6 +83,46 @@ static void a_root_of_ones_own_is_no_anchor(void **state)
     }
 }
 
+/* A path to the trusted ARK exists each time: what was given beside it must not be another one. */
+static void a_given_root_is_the_anchor(void **state)
+{
+    (void)state;
+    AUTO(made_snp_done) struct made_snp impostor = made_snp(&(struct made_snp_spec){ 0 });
+    AUTO(x509_drop) X509 *damaged = NULL;
+    for (size_t bit = 8 * 300; !damaged; bit++) /* in the key or what follows */
+        damaged = made_bit_changed(good.ark, bit);
+    const struct {
+        X509 *pool[3];
+        size_t n, given;
+        bool want;
+    } rows[] = {
+        { { good.ask }, 1, 1, true },
+        { { good.ask, good.ark }, 2, 2, true },
+        { { good.ark, good.ask }, 2, 2, true },
+        { { good.ask, impostor.ark }, 2, 2, false },
+        { { good.ask, damaged }, 2, 2, false },
+        { { good.ask, impostor.ark, good.ark }, 3, 3, true }, /* a bundle for several products */
+        { { good.ask, impostor.ark }, 2, 1, true },           /* of the verifier's own folder */
+    };
+    uint8_t report[MADE_SNP_SIZE];
+    made_snp_report(report);
+    made_snp_sign(&good, report);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        AUTO(snp_vek_drop) struct snp_vek *vek = NULL;
+        struct snp_verdict v;
+        const struct snp_vek_request rq = { .vek = good.vek,
+                                            .pool = rows[i].pool,
+                                            .pool_n = rows[i].n,
+                                            .given = rows[i].given,
+                                            .anchors = &good.ark,
+                                            .anchors_n = 1 };
+        assert_int_equal(snp_vek_new(&rq, &vek, &(struct err){ 0 }), 0);
+        assert_int_equal(holds(bytes_of(report, sizeof(report)), vek, MADE_NOW, &v), rows[i].want);
+        if (!rows[i].want)
+            expect_failed((const char *const[]){ "snp.vek_chain", NULL });
+    }
+}
+
 static void chains_that_do_not_fit(void **state)
 {
     (void)state;
@@ -324,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_root_of_ones_own_is_no_anchor),
+        cmocka_unit_test(a_given_root_is_the_anchor),
         cmocka_unit_test(chains_that_do_not_fit),
         cmocka_unit_test(vlek),
         cmocka_unit_test(what_the_report_says),
