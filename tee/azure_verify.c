@@ -75,16 +75,46 @@ static int check_runtime_data(const struct azure_report *r, struct err *err)
     return 0;
 }
 
+#define AT(member) offsetof(struct tdx_body, member)
+
+/* A quote repeats what the TDREPORT says that it was made of. The MAC, which would bind the rest, only the
+ * same processor can check. */
+static const struct {
+    const char *name;
+    size_t at;
+} repeated[] = {
+    { "report_data", AT(report_data) },
+    { "MRTD", AT(mr_td) },
+    { "TEE_TCB_SVN", AT(tee_tcb_svn) },
+    { "MRSEAM", AT(mr_seam) },
+    { "MRSIGNERSEAM", AT(mr_signer_seam) },
+    { "SEAM attributes", AT(seam_attributes) },
+    { "TD attributes", AT(td_attributes) },
+    { "XFAM", AT(xfam) },
+    { "MRCONFIGID", AT(mr_config_id) },
+    { "MROWNER", AT(mr_owner) },
+    { "MROWNERCONFIG", AT(mr_owner_config) },
+    { "RTMR0", AT(rtmr[0]) },
+    { "RTMR1", AT(rtmr[1]) },
+    { "RTMR2", AT(rtmr[2]) },
+    { "RTMR3", AT(rtmr[3]) },
+};
+
 static int check_td_quote(const struct azure_report *r, const struct tdx_body *quote, struct err *err)
 {
     if (!quote)
         return err_set(err, ERR_NOT_FOUND, 0, "there is no TD quote to compare with");
     if (!r->td.raw.n)
         return err_set(err, ERR_INPUT, 0, "there is no TDREPORT to compare with");
-    if (!bytes_equal(quote->report_data, r->td.body.report_data))
-        return err_set(err, ERR_DENIED, 0, "the TD quote has another report_data than the TDREPORT");
-    if (!bytes_equal(quote->mr_td, r->td.body.mr_td))
-        return err_set(err, ERR_DENIED, 0, "the TD quote has another MRTD than the TDREPORT");
+    if (!tdreport_consistent(&r->td))
+        return err_set(err, ERR_DENIED, 0, "the TDREPORT's hashes are not those of its parts");
+    for (size_t i = 0; i < ARRAY_SIZE(repeated); i++) {
+        const struct bytes *of_quote = (const void *)((const char *)quote + repeated[i].at);
+        const struct bytes *of_report = (const void *)((const char *)&r->td.body + repeated[i].at);
+        if (!bytes_equal(*of_quote, *of_report))
+            return err_set(err, ERR_DENIED, 0, "the TD quote has another %s than the TDREPORT",
+                           repeated[i].name);
+    }
     return 0;
 }
 
