@@ -55,7 +55,8 @@ const struct command command_verify_snp = {
     "Judges a raw SEV-SNP report",
     "REPORT.bin is the report (1184 bytes) or the ioctl's whole response (4000); - is standard input.\n"
     "\n"
-    "  --vek CERT      the VCEK or VLEK certificate that signed it, DER or PEM; its chain may be in the file\n"
+    "  --vek CERT      the VCEK or VLEK certificate that signed it, DER or PEM; its chain may be in the "
+    "file\n"
     "  --chain PEM     ASK or ASVK, ARK; may be given several times. Without it, and without one in the\n"
     "                  table, AMD's own are taken; only the built-in ARKs are trusted\n"
     "  --certtable F   the certificate table that came with the report (auxblob, extended report)\n"

@@ -132,6 +132,7 @@ struct seen {
     struct bytes report_data;
     struct digest ak, question, replay; /* SHA-256; ak.n 0: no key */
     struct bytes uuid, nonce, ak_pub;
+    unsigned tie; /* verify_tie() */
     bool has_tpm, runtime_data;
 };
 
@@ -167,15 +168,25 @@ static bool of_early_automata(const struct seen *s)
     return bytes_zero(first(s)) && bytes_equal(second(s), digest_bytes(&s->question));
 }
 
-static bool of_late_automata(const struct seen *s)
+static bool of_first_tie(const struct seen *s)
 {
-    return bytes_zero(s->report_data);
+    return s->tie == 16 && bytes_zero(s->report_data);
 }
 
 static bool of_uuid_automata(const struct seen *s)
 {
     return s->uuid.n == 16 && !memcmp(s->report_data.p, s->uuid.p, 16)
            && bytes_zero(bytes_of(s->report_data.p + 16, REPORT_DATA - 16));
+}
+
+static bool of_second_tie(const struct seen *s)
+{
+    return s->tie == 15 && (bytes_zero(s->report_data) || of_uuid_automata(s));
+}
+
+static bool of_late_automata(const struct seen *s)
+{
+    return bytes_zero(s->report_data);
 }
 
 static bool of_go_tpm_tools(const struct seen *s)
@@ -196,6 +207,10 @@ static const struct rule {
       "report_data is the workload log's replay and SHA-256(magic, nonce)" },
     { "azure", of_azure, true, false, "report_data is the hash of the runtime data" },
     { "automata-early", of_early_automata, false, true, "report_data is 32 zeros and SHA-256(magic, nonce)" },
+    { "automata-v1", of_first_tie, false, false,
+      "report_data is zero, and PCR 16 holds the report's id, or as RTMR3 the document's uuid" },
+    { "automata-v2", of_second_tie, false, false,
+      "report_data is zero or the uuid, and PCR 15 holds the report's id, or as RTMR3 the document's uuid" },
     { "automata-late", of_late_automata, false, false, "report_data is zero" },
     { "automata-uuid", of_uuid_automata, false, false, "report_data is the document's uuid" },
     { "go-tpm-tools", of_go_tpm_tools, false, true, "report_data is the nonce and zeros" },
@@ -324,6 +339,7 @@ int verify_binding(struct verification *v, struct err *err)
         .report_data = v->report_data, .uuid = d->uuid, .nonce = d->nonce, .has_tpm = d->has_tpm
     };
     s.runtime_data = d->var_data.n > 0;
+    s.tie = d->has_tpm ? verify_tie(v) : 0;
     if (digest_of(ALG_SHA256, buf_bytes(&v->extra), &s.question, err) < 0
         || (v->ak_spki.n && digest_of(ALG_SHA256, buf_bytes(&v->ak_spki), &s.ak, err) < 0))
         return -1;

@@ -49,6 +49,12 @@ MUST_USE int verify_question(struct verification *v,
                              struct err *err); /* magic, nonce, service, runtime data */
 MUST_USE int verify_binding(struct verification *v, struct err *err); /* after verify_tpm() */
 
+/* verify_tie.c: after verify_tpm() */
+
+/** The PCR that holds the TEE report's id (SNP), or the document's uuid as RTMR3 does (TDX): 16 as automata's
+ * first form has it, 15 as the second; 0: neither. */
+unsigned verify_tie(const struct verification *v);
+
 /* verify_tpm.c */
 MUST_USE int verify_tpm(struct verification *v, struct err *err);
 void verify_anchor(struct verification *v); /* after verify_binding() */

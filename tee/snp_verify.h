@@ -19,7 +19,7 @@ struct snp_vek_request {
     X509 *vek;         /* VCEK or VLEK; untrusted */
     X509 *const *pool; /* ASK, ASVK and whatever else; untrusted, any order */
     size_t pool_n;
-    size_t given; /* the first so many of the pool came with the report: see chain_root_fits() */
+    size_t given;         /* the first so many of the pool came with the report: see chain_root_fits() */
     X509 *const *anchors; /* ARKs that are trusted; the product is in their name (CN=ARK-Milan) */
     size_t anchors_n;
     X509_CRL *crl; /* of the ARK; NULL: revocation is not asked for */

@@ -308,7 +308,7 @@ class Verify(unittest.TestCase):
 
     # ---- a genuine report that names a software key ----
 
-    def resign(self, doc, report_data, rtmr2=None):
+    def resign(self, doc, report_data, rtmrs=None):
         keys = os.path.join(self.state, "emulator", SHAPE)
         if SNP:
             report = bytearray(raw(doc["sev_snp"]["attestation_report"]))
@@ -322,8 +322,8 @@ class Verify(unittest.TestCase):
         body = 48 if quote[0] == 4 else 54
         end = body + (584 if quote[0] == 4 else struct.unpack("<I", quote[50:54])[0])
         quote[body + 0x208:body + 0x248] = report_data
-        if rtmr2:
-            quote[body + 0x148 + 96:body + 0x148 + 144] = rtmr2
+        for i, value in (rtmrs or {}).items():
+            quote[body + 0x148 + 48 * i:body + 0x178 + 48 * i] = value
         key = load_key(find(keys, ("attestation.key",)))
         r, s = decode_dss_signature(key.sign(bytes(quote[:end]), ec.ECDSA(hashes.SHA256())))
         quote[end + 4:end + 68] = r.to_bytes(32, "big") + s.to_bytes(32, "big")
@@ -340,7 +340,7 @@ class Verify(unittest.TestCase):
             doc["tpm"].pop("ak_cert_chain", None)
         if not AZURE:  # the host boots a system of its own under the golden firmware: it asks for this report
             self.resign(doc, hashlib.sha256(key.spki).digest() + hashlib.sha256(extra).digest(),
-                        None if SNP else b"\x5a" * 48)
+                        None if SNP else {2: b"\x5a" * 48})
         return doc
 
     def test_software_key(self):
@@ -380,6 +380,51 @@ class Verify(unittest.TestCase):
         doc = copy.deepcopy(self.doc)
         self.resign(doc, b"\x42" * 64)
         self.refused(doc, "--accept-binding", "automata-early,automata-late,go-tpm-tools,automata-uuid", *self.accept())
+
+    def tied(self, pcr, value, report_data, rtmr3=None, uuid=None):
+        """An older agent's document whose PCR was extended once, from zero."""
+        key, doc = SoftwareKey(), copy.deepcopy(self.doc)
+        for member in ("platform", "workload_log", "journal_log", "tls_spki_sha256", "missing", "boot_log_tpm",
+                       "boot_log_ccel"):
+            doc.pop(member, None)
+        for member in ("ak_cert", "ak_cert_chain"):
+            doc["tpm"].pop(member, None)
+        doc["tpm"]["pcrs"]["pcrs"][str(pcr)] = b64(hashlib.sha256(bytes(32) + value).digest())
+        pcrs = [raw(doc["tpm"]["pcrs"]["pcrs"][str(i)]) for i in range(24)]
+        quote, signature = key.quote(MAGIC + b"nonce-one", pcrs)
+        doc["tpm"].update(quote=b64(quote), raw_sig=b64(signature), ak_pub=b64(key.spki), ak_public=b64(key.area))
+        if uuid:
+            doc["uuid"] = b64(uuid)
+        self.resign(doc, report_data, {3: hashlib.sha384(bytes(48) + rtmr3).digest()} if rtmr3 else None)
+        return doc
+
+    def test_older_ties(self):
+        if BARE or AZURE:
+            self.skipTest("theirs is another tie")
+        if SNP:
+            report_id = raw(self.doc["sev_snp"]["attestation_report"])[0x140:0x160]
+            docs = {"automata-v1": self.tied(16, report_id, bytes(64)), "automata-v2": self.tied(15, report_id, bytes(64)),
+                    "automata-late": self.tied(16, bytes(32), bytes(64))}
+        else:
+            u = bytes(range(16))
+            first = hashlib.sha256(u).digest(), hashlib.sha384(u).digest()
+            second = bytes(16) + u, bytes(32) + u
+            docs = {"automata-v1": self.tied(16, first[0], bytes(64), first[1], u),
+                    "automata-v2": self.tied(15, second[0], u + bytes(48), second[1], u),
+                    "automata-uuid": self.tied(15, second[0], u + bytes(48), first[1], u),
+                    "automata-late": self.tied(16, first[0], bytes(64), first[1], bytes(16))}
+        for rule, doc in docs.items():
+            with self.subTest(rule=rule):
+                answer = self.refused(doc, "--accept-self-asserted-ak", *self.accept())
+                checks = self.checks(answer)
+                self.assertEqual(answer["binding"], rule)
+                self.assertIs(checks["binding.ak"]["ok"], False)
+                self.assertIs(checks["binding.nonce"]["ok"], False)
+                self.assertIs(checks["tpm.quote_signature"]["ok"], True)
+                self.verified(doc, "--accept-self-asserted-ak", "--accept-binding", rule, *self.accept())
+                others = ",".join(r for r in ("automata-early", "automata-v1", "automata-v2", "automata-late", "automata-uuid",
+                                              "go-tpm-tools") if r != rule)
+                self.refused(doc, "--accept-self-asserted-ak", "--accept-binding", others, *self.accept())
 
     # ---- malformed ----
 
