@@ -50,8 +50,7 @@ static bool disk_of(const char *sys, const char *device, char *out, size_t size)
     return true;
 }
 
-static bool is_wanted(const char *sys, const char *device, const char *name, const char *disk,
-                      struct partition *out)
+static bool is_named(const char *sys, const char *device, const char *name, struct partition *out)
 {
     char text[1024];
     if (strlen(device) > 32 || !read_attribute(sys, device, "uevent", text, sizeof(text))
@@ -59,22 +58,44 @@ static bool is_wanted(const char *sys, const char *device, const char *name, con
         || !read_attribute(sys, device, "dev", out->number, sizeof(out->number)))
         return false;
     snprintf(out->device, sizeof(out->device), "/dev/%.32s", device);
-    return !disk || !strcmp(disk, out->disk);
+    return true;
+}
+
+static int by_device(const void *a, const void *b)
+{
+    return strcmp(((const struct partition *)a)->device, ((const struct partition *)b)->device);
+}
+
+size_t partition_list(const char *sys, const char *name, struct partition out[static PARTITIONS_MAX],
+                      struct err *err)
+{
+    char path[PATH_MAX];
+    size_t n = 0;
+    snprintf(path, sizeof(path), "%s/class/block", sys);
+    DIR *dir = opendir(path);
+    if (!dir) {
+        (void)err_set(err, ERR_IO, (uint32_t)errno, "cannot read %.160s: %s", path, strerror(errno));
+        return 0;
+    }
+    for (struct dirent *e; n < PARTITIONS_MAX && (e = readdir(dir));)
+        n += e->d_name[0] != '.' && is_named(sys, e->d_name, name, &out[n]);
+    closedir(dir);
+    qsort(out, n, sizeof(out[0]), by_device);
+    if (!n)
+        (void)err_set(err, ERR_NOT_FOUND, 0, "no partition %s", name);
+    return n;
 }
 
 int partition_find(const char *sys, const char *name, const char *disk, struct partition *out,
                    struct err *err)
 {
-    char path[PATH_MAX];
-    bool found = false;
-    snprintf(path, sizeof(path), "%s/class/block", sys);
-    DIR *dir = opendir(path);
-    if (!dir)
-        return err_set(err, ERR_IO, (uint32_t)errno, "cannot read %.160s: %s", path, strerror(errno));
-    for (struct dirent *e; !found && (e = readdir(dir));)
-        found = e->d_name[0] != '.' && is_wanted(sys, e->d_name, name, disk, out);
-    closedir(dir);
-    return found ? 0
-                 : err_set(err, ERR_NOT_FOUND, 0, "no partition %s%s%s", name, disk ? " on " : "",
-                           disk ? disk : "");
+    struct partition all[PARTITIONS_MAX];
+    size_t n = partition_list(sys, name, all, err);
+    for (size_t i = 0; i < n; i++) {
+        if (!disk || !strcmp(disk, all[i].disk)) {
+            *out = all[i];
+            return 0;
+        }
+    }
+    return n ? err_set(err, ERR_NOT_FOUND, 0, "no partition %s on %s", name, disk) : -1;
 }

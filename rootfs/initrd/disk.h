@@ -17,6 +17,14 @@ struct partition {
     char disk[48];   /* "vda" */
 };
 
+/** Names can be there more than once: further disks are the host's to add. */
+#define PARTITIONS_MAX 16
+
+/** All partitions of that name, by the order of their devices' names; PARTITIONS_MAX at most.
+ *  @return how many; 0 too when sysfs cannot be read, then with ERR_IO, else with ERR_NOT_FOUND */
+size_t partition_list(const char *sys, const char *name, struct partition out[static PARTITIONS_MAX],
+                      struct err *err);
+
 /** The first partition of that name; with a disk, on that disk only.
  *  @param sys  "/sys", or a test's folder
  *  @return 0, or -1 with ERR_NOT_FOUND, or ERR_IO */

@@ -93,22 +93,51 @@ static int check_boot(struct boot *boot, struct err *err)
     return boot_cmdline_check(boot, running, err);
 }
 
+/* Disks that have both partitions: their names say nothing of what is in them. */
+static size_t find_roots(struct partition roots[static PARTITIONS_MAX],
+                         struct partition hashes[static PARTITIONS_MAX], struct err *err)
+{
+    struct partition named[PARTITIONS_MAX];
+    size_t n = partition_list("/sys", PARTITION_ROOT, named, err), found = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (partition_find("/sys", PARTITION_VERITY, named[i].disk, &hashes[found], err) == 0)
+            roots[found++] = named[i];
+    }
+    return found;
+}
+
+/* Among several it is the first that the root hash fits. A single one is not looked at before it is opened
+ * for good: then a wrong block stops the machine. */
+static int choose_root(const struct boot *boot, const struct partition *roots, const struct partition *hashes,
+                       size_t n, size_t *chosen, struct err *err)
+{
+    for (*chosen = 0; *chosen < n; ++*chosen) {
+        if (n == 1 || verity_matches(boot, &roots[*chosen], &hashes[*chosen]))
+            return 0;
+    }
+    return err_set(err, ERR_DENIED, 0,
+                   "%zu disks have a partition " PARTITION_ROOT ", and none is the image's", n);
+}
+
 /* Devices appear while drivers load: look again until the root is there. */
 static int find_root(struct boot *boot, struct partition *root, struct partition *hashes, struct err *err)
 {
     const struct timespec pause = { 0, 20000000 };
+    struct partition roots[PARTITIONS_MAX], trees[PARTITIONS_MAX];
     struct timespec start, now;
+    size_t n, chosen;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    for (;;) {
-        modules_coldplug(boot, "/sys", modules_load, report);
-        if (partition_find("/sys", PARTITION_ROOT, NULL, root, err) == 0
-            && partition_find("/sys", PARTITION_VERITY, root->disk, hashes, err) == 0)
-            return 0;
+    while (modules_coldplug(boot, "/sys", modules_load, report), (n = find_roots(roots, trees, err)) == 0) {
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (now.tv_sec - start.tv_sec >= WAIT_SECONDS)
             return -1;
         nanosleep(&pause, NULL);
     }
+    if (choose_root(boot, roots, trees, n, &chosen, err) < 0)
+        return -1;
+    *root = roots[chosen];
+    *hashes = trees[chosen];
+    return 0;
 }
 
 /* What the host may write is mounted so that nothing on it runs; without it the machine attests and runs
@@ -183,7 +212,7 @@ static int start(struct err *err)
 {
     static struct boot boot;
     struct partition root, hashes;
-    char device[48];
+    char device[48], line[96];
     umask(022);
     if (mount_kernel(err) < 0)
         return -1;
@@ -195,7 +224,8 @@ static int start(struct err *err)
     if (verity_open(&boot, &root, &hashes, device, sizeof(device), err) < 0
         || mount_root(device, &root, err) < 0)
         return err_while(err, "open the root");
-    say(5, "verified root opened");
+    snprintf(line, sizeof(line), "verified root opened on %s", root.disk);
+    say(5, line);
     return switch_root(err);
 }
 

@@ -10,9 +10,19 @@
 
 #define VERITY_TABLE_MAX 1024
 
+/** What happens when a block does not match. */
+#define VERITY_STOP "1 panic_on_corruption" /* the machine stops */
+#define VERITY_FAIL "0"                     /* the read fails */
+
 /** Writes the table of the target. @return 0, or -1 with ERR_TOO_LARGE */
 MUST_USE int verity_table(const struct boot *boot, const struct partition *root,
-                          const struct partition *hashes, char out[static VERITY_TABLE_MAX], struct err *err);
+                          const struct partition *hashes, const char *at_mismatch,
+                          char out[static VERITY_TABLE_MAX], struct err *err);
+
+/** Whether a root begins as the root hash wants it: opens it, reads its first block, which needs one block of
+ * each level of the tree, and closes it. For a choice among several; what follows is checked when it is read.
+ */
+bool verity_matches(const struct boot *boot, const struct partition *root, const struct partition *hashes);
 
 /** Makes the device read-only and active.
  *  @param device  receives "/dev/dm-N"

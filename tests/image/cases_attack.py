@@ -1,10 +1,11 @@
 """What a hostile host tries does not work."""
 import json
 import os
+import subprocess
 import time
 
 import nvram
-from suite import PREDICTED, collaterals, flip, partition, quoted, stops
+from suite import PREDICTED, collaterals, compare, flip, partition, quoted, stops
 
 
 def case_root_start(s):
@@ -56,7 +57,7 @@ def weak(s):
     """An image without the two defences: shows that the attacks are real, and that these tests can fail."""
     path = f"{s.work}/weak.raw"
     if not os.path.exists(path):
-        s.make("weak", env={"CVM_TEST_DROP_WORD": "systemd.import_credentials=no", "CVM_TEST_ADD_MODULE": "efivarfs"})
+        s.make("weak", env={"CVM_TEST_DROP_WORD": "systemd.import_credentials=no", "CVM_TEST_ADD_MODULE": "efivarfs qemu_fw_cfg"})
     return path
 
 
@@ -68,6 +69,59 @@ def case_credential(s):
     assert not took
     predicted = s.predict(s.disk)
     assert all(predicted[p]["value"] == pcrs[p] for p in PREDICTED)
+
+
+def hostile_devices(s):
+    """What a host can plug in or hand over that no register of the image's own shows."""
+    table = f"{s.work}/ssdt.aml"
+    with open(table, "wb") as f:
+        f.write(b"\x08\\CVMT\x01")  # Name (\CVMT, One)
+    return ["-fw_cfg", "name=opt/io.systemd.credentials/tmpfiles.extra,string=w /dev/kmsg - - - - FWCFG-TOOK-EFFECT",
+            "-acpitable", f"sig=SSDT,rev=2,oem_id=HOSTIL,oem_table_id=HOSTILE,data={table}",
+            "-chardev", f"file,id=hvc,path={s.work}/hvc.log", "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=hvc",
+            "-device", "virtio-rng-pci", "-device", "qemu-xhci", "-device", "usb-kbd", "-rtc", "base=2001-01-01T00:00:00"]
+
+
+def case_devices(s):
+    """credentials by fw_cfg, a console, a keyboard, a random device, a table of ACPI, the year 2001: nothing is taken from them"""
+    took, _ = attacked(s, weak(s), "FWCFG-TOOK-EFFECT", extra=hostile_devices(s))
+    assert took, "the attack has no effect on an image without the defence: this test shows nothing"
+    took, pcrs = attacked(s, s.disk, "FWCFG-TOOK-EFFECT", extra=hostile_devices(s))
+    assert not took
+    predicted = s.predict(s.disk)
+    assert all(predicted[p]["value"] == pcrs[p] for p in PREDICTED)
+    with open(f"{s.work}/hvc.log", "rb") as f:
+        assert f.read() == b"", "something talks to the host's virtio console"
+
+
+def decoy(s, name, kept):
+    """A disk with partitions of the image's names and other contents, but for those of kept."""
+    path, types = f"{s.work}/{name}.raw", {1: "8300", 2: "8304", 3: "8300"}
+    with open(path, "wb") as f:
+        f.truncate(400 << 20)
+    subprocess.run(["sgdisk", "--clear", "-n", "1:1M:+160M", "-c", "1:cvm-root", "-n", "2:0:+16M", "-c", "2:cvm-verity", "-n", "3:0:+16M",
+                    "-c", "3:cvm-data", *[word for n, t in types.items() for word in ("-t", f"{n}:{t}")], path], check=True,
+                   stdout=subprocess.DEVNULL, env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+    with open(path, "r+b") as out, open(s.disk, "rb") as image:
+        for n, start in ((2, 1 << 20), (3, 161 << 20)):
+            first, end = partition(s.disk, n)
+            image.seek(first)
+            data = image.read(end - first)
+            out.seek(start)
+            out.write(data if n in kept else os.urandom(1 << 20))
+    return path
+
+
+def case_second_disk(s):
+    """disks whose partitions have the image's names, found before it, are not its root; without the image's there is none"""
+    first = [decoy(s, "random", ()), decoy(s, "half", (3,))]
+    with s.machine(first=first) as m:
+        document = collaterals(m)
+        assert "verified root opened on vdc" in m.said(), m.said()[-2000:]
+        compare(s.predict(s.disk), document)
+    disk = s.copy()
+    flip(disk, partition(disk, 2)[0] + 1024 + 5)
+    stops(s, disk, "REFUSED: find the root: 3 disks have a partition cvm-root, and none is the image's", first=first)
 
 
 def case_systemd_options(s):

@@ -31,9 +31,10 @@ def free_port():
 
 
 class Machine:
-    """Begins to boot a disk. The disk is not changed. variables: extra EFI variables, see nvram.py."""
+    """Begins to boot a disk. The disk is not changed. nvram: changes the variable store, see nvram.py; first: disks that the guest
+    finds before it."""
 
-    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True):
+    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=()):
         self.folder, self.console, self.port = folder, os.path.join(folder, "console.log"), free_port()
         os.makedirs(f"{folder}/tpm", exist_ok=True)
         self.processes = []
@@ -46,6 +47,8 @@ class Machine:
         self.start(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}/tpm", "--ctrl", f"type=unixio,path={folder}/tpm.sock"])
         self.wait(lambda: os.path.exists(f"{folder}/tpm.sock"), 10, "swtpm")
         index = ",bootindex=1" if boot_index else ""
+        others = [word for i, path in enumerate(first) for word in (
+            "-drive", f"if=none,id=first{i},format=raw,snapshot=on,file={path}", "-device", f"virtio-blk-pci,drive=first{i}")]
         self.qemu = self.start([
             "qemu-system-x86_64", "-machine", "q35,smm=off,sata=off", "-accel", "tcg,thread=multi",
             # QEMU 7.2 breaks kernel 6.12 at cmpxchg16b.
@@ -53,7 +56,7 @@ class Machine:
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}",
             "-drive", f"if=pflash,format=raw,unit=1,file={folder}/vars.fd",
             "-chardev", f"socket,id=tpm,path={folder}/tpm.sock", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
-            "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", f"virtio-blk-pci,drive=disk{index}",
+            *others, "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", f"virtio-blk-pci,drive=disk{index}",
             "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8000", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-serial", f"file:{self.console}", *extra])
 

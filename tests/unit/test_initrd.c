@@ -186,8 +186,37 @@ static void partitions(void **state)
     assert_int_equal(err.kind, ERR_NOT_FOUND);
     assert_int_equal(partition_find(sys, PARTITION_DATA, "vdb", &other, &err), 0);
     assert_int_equal(parse(GOOD, &err), 0);
-    assert_int_equal(verity_table(&boot, &root, &hashes, table, &err), 0);
+    assert_int_equal(verity_table(&boot, &root, &hashes, VERITY_STOP, table, &err), 0);
     assert_string_equal(table, "1 254:2 254:3 4096 4096 14263 1 sha256 " HASH " 00ff 1 panic_on_corruption");
+    assert_int_equal(verity_table(&boot, &root, &hashes, VERITY_FAIL, table, &err), 0);
+    assert_string_equal(table, "1 254:2 254:3 4096 4096 14263 1 sha256 " HASH " 00ff 0");
+}
+
+static void names_are_there_more_than_once(void **state)
+{
+    struct partition all[PARTITIONS_MAX], one;
+    struct err err = { 0 };
+    char name[16], device[24], number[24];
+    (void)state;
+    disk("vdb", "vdb7", "254:23", "cvm-root");
+    disk("vda", "vda2", "254:2", "cvm-root");
+    disk("sda", "sda1", "8:1", "cvm-root");
+    assert_int_equal(partition_list(sys, PARTITION_ROOT, all, &err), 3);
+    assert_string_equal(all[0].device, "/dev/sda1");
+    assert_string_equal(all[1].device, "/dev/vda2");
+    assert_string_equal(all[2].device, "/dev/vdb7");
+    assert_string_equal(all[2].disk, "vdb");
+    assert_int_equal(partition_find(sys, PARTITION_ROOT, "vdb", &one, &err), 0);
+    assert_string_equal(one.device, "/dev/vdb7");
+    assert_int_equal(partition_list(sys, PARTITION_VERITY, all, &err), 0);
+    assert_int_equal(err.kind, ERR_NOT_FOUND);
+    for (int i = 0; i < 2 * PARTITIONS_MAX; i++) {
+        snprintf(name, sizeof(name), "nvme%dn1", i);
+        snprintf(device, sizeof(device), "%sp2", name);
+        snprintf(number, sizeof(number), "259:%d", i);
+        disk(name, device, number, "cvm-root");
+    }
+    assert_int_equal(partition_list(sys, PARTITION_ROOT, all, &err), PARTITIONS_MAX);
 }
 
 static char loaded[256];
@@ -237,6 +266,7 @@ int main(void)
         cmocka_unit_test(cuts),
         cmocka_unit_test(command_line),
         cmocka_unit_test_setup_teardown(partitions, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_are_there_more_than_once, setup, teardown),
         cmocka_unit_test_setup_teardown(coldplug, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
