@@ -47,6 +47,26 @@ static int ready(struct workload *w, struct workload_log **log, struct err *err)
     return priv_livepatch_ready(w->priv, err);
 }
 
+/* What the kernel says of a module is the caller's affair, what it says of the machine is ours. */
+static void blame(struct err *err)
+{
+    switch (err->code) {
+    case EKEYREJECTED:
+    case ENOKEY:
+    case EBADMSG:
+        err->kind = ERR_DENIED;
+        break;
+    case ENOEXEC:
+    case ENOENT:
+    case EINVAL:
+    case EEXIST:
+        err->kind = ERR_INPUT;
+        break;
+    default:
+        break;
+    }
+}
+
 static int apply(struct workload *w, struct kmodule *m, struct bytes module, const uint8_t *sha384,
                  struct err *err)
 {
@@ -57,8 +77,10 @@ static int apply(struct workload *w, struct kmodule *m, struct bytes module, con
         return err_set(err, ERR_DENIED, 0, "the module %s is no livepatch", m->name);
     if (collector_with_tpm(w->collector, measure, &measuring, err) < 0)
         return err_while(err, "measure the livepatch");
-    if (priv_livepatch(w->priv, module, err) < 0)
+    if (priv_livepatch(w->priv, module, err) < 0) {
+        blame(err);
         return err_while(err, "load the livepatch");
+    }
     return 0;
 }
 

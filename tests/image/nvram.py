@@ -5,6 +5,8 @@ import uuid
 
 STORE = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792").bytes_le
 GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c").bytes_le
+SECURITY = uuid.UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f").bytes_le
+X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072").bytes_le
 SYSTEMD = uuid.UUID("8cf2644b-4b0b-428f-9387-6d876050dc67").bytes_le
 HEADER = struct.Struct("<HBBIQ16sIII16s")
 KEPT = 7  # non-volatile, in the firmware and afterwards
@@ -60,3 +62,10 @@ def swap_cmdline(disk, cmdline):
 
 def systemd_options(text):
     return lambda store: add(store, SYSTEMD, "SystemdOptions", wide(text))
+
+
+def signature_database(certificate):
+    """The variable db with one X.509 certificate (DER), whose owner is nobody: an EFI_SIGNATURE_LIST."""
+    data = bytes(16) + certificate
+    listed = X509 + struct.pack("<III", 28 + len(data), 0, len(data)) + data
+    return lambda store: add(store, SECURITY, "db", listed)

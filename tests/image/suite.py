@@ -6,6 +6,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import vm
@@ -60,6 +61,19 @@ def get(m, path):
     context = ssl._create_unverified_context()
     with urllib.request.urlopen(f"https://127.0.0.1:{m.port}{path}", timeout=10, context=context) as answer:
         return json.load(answer)
+
+
+def ask(m, method, path, body=None, token=None):
+    """(status, text) of any answer."""
+    headers = {"Content-Type": "application/octet-stream"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(f"https://127.0.0.1:{m.port}{path}", body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=120, context=ssl._create_unverified_context()) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
 
 
 def answers(m):
