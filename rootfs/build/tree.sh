@@ -112,10 +112,22 @@ install_agent() { # install_agent TREE: stripped, so that the folder it was buil
         chmod 755 "$1/usr/bin/$program"
     done
     install -D -m 644 "$ROOT/systemd/cvm-agent.rules" "$1/usr/lib/udev/rules.d/60-cvm-agent.rules"
-    if [ "$FLAVOUR" = test ]; then
-        install -D -m 644 "$ROOT/rootfs/test/cvm-agent.conf" "$1/usr/lib/systemd/system/cvm-agent.service.d/10-test.conf"
-        install -D -m 644 "$ROOT/rootfs/test/journald.conf" "$1/usr/lib/systemd/journald.conf.d/20-test.conf"
+    [ "$FLAVOUR" != test ] || install_test "$1"
+}
+
+# Instead of the emulating agent, the image's own over a /dev/sev-guest that a program of the tests makes.
+install_test() { # install_test TREE
+    local units=$1/usr/lib/systemd/system
+    install -D -m 644 "$ROOT/rootfs/test/journald.conf" "$1/usr/lib/systemd/journald.conf.d/20-test.conf"
+    if [ -z "${CVM_TEST_SEV_GUEST:-}" ]; then
+        install -D -m 644 "$ROOT/rootfs/test/cvm-agent.conf" "$units/cvm-agent.service.d/10-test.conf"
+        return
     fi
+    install -D -m 644 "$ROOT/rootfs/test/cvm-test-sev-guest.service" "$units/cvm-test-sev-guest.service"
+    mkdir -p "$units/sysinit.target.wants"
+    ln -sf ../cvm-test-sev-guest.service "$units/sysinit.target.wants/cvm-test-sev-guest.service"
+    objcopy --strip-all --remove-section=.note.gnu.build-id "$CVM_TEST_SEV_GUEST" "$1/usr/bin/cvm-test-sev-guest"
+    chmod 755 "$1/usr/bin/cvm-test-sev-guest"
 }
 
 tree_make() { # tree_make POOL TREE
