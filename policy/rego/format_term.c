@@ -75,6 +75,28 @@ static void put_call(struct printer *p, const struct node *n)
     }
 }
 
+/* A bar behind the first term of a collection would begin a comprehension's body. */
+static bool bar_after_first(const struct node *n)
+{
+    while (n->kind == N_CALL && n->op && !n->parenthesised) {
+        const struct node *left = n->item[1];
+        if (left->kind != N_CALL || !left->op || left->parenthesised)
+            return n->op == T_OR;
+        n = left;
+    }
+    return false;
+}
+
+static void put_member(struct printer *p, const struct node *n, bool first)
+{
+    bool apart = first && bar_after_first(n);
+    if (apart)
+        buf_u8(p->out, '(');
+    format_term(p, n);
+    if (apart)
+        buf_u8(p->out, ')');
+}
+
 /* Members on lines of their own if the first one was. */
 static void put_members(struct printer *p, const struct node *n, const char *open, const char *close)
 {
@@ -89,10 +111,10 @@ static void put_members(struct printer *p, const struct node *n, const char *ope
         } else if (i) {
             buf_str(p->out, ", ");
         }
-        format_term(p, n->item[i]);
+        put_member(p, n->item[i], i == 0);
         if (step == 2) {
             buf_str(p->out, ": ");
-            format_term(p, n->item[i + 1]);
+            put_member(p, n->item[i + 1], i == 0);
         }
         if (!lines)
             continue;
