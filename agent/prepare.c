@@ -98,16 +98,17 @@ static void warn_all(const struct lint *lint, warn_fn *warn, void *arg)
 
 static int lint(struct prepared *p, const char *etc, warn_fn *warn, void *arg, struct err *err)
 {
+    static const char *const names[] = { "subuid", "subgid", "passwd", "group" };
     AUTO(lint_done) struct lint found = { 0 };
-    char subuid[PATH_MAX], subgid[PATH_MAX];
+    char paths[ARRAY_SIZE(names)][PATH_MAX];
     const struct lint_tree tree = { find, p->tree };
-    struct lint_machine machine = { NULL, NULL };
-    if (etc
-        && (path_set(subuid, sizeof(subuid), err, "%s/subuid", etc) < 0
-            || path_set(subgid, sizeof(subgid), err, "%s/subgid", etc) < 0))
-        return -1;
+    struct lint_machine machine = { .subuid = NULL };
+    for (size_t i = 0; etc && i < ARRAY_SIZE(names); i++) {
+        if (path_set(paths[i], sizeof(paths[i]), err, "%s/%s", etc, names[i]) < 0)
+            return -1;
+    }
     if (etc)
-        machine = (struct lint_machine){ subuid, subgid };
+        machine = (struct lint_machine){ paths[0], paths[1], paths[2], paths[3] };
     if (workload_lint(p->compose, &p->policy, &tree, &machine, &found, err) < 0)
         return -1;
     if (warn)

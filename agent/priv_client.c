@@ -241,17 +241,23 @@ int priv_livepatch(struct priv_client *c, struct bytes module, struct err *err)
     return fd < 0 ? -1 : priv_do(c, &q, &reply, NULL, err);
 }
 
-int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, struct bytes policy, struct err *err)
+int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, const char *owner,
+                      struct bytes policy, struct err *err)
 {
     struct priv_message reply;
-    const uint8_t payload[2] = { (uint8_t)kind, 0 };
+    uint8_t payload[2 + PRIV_OWNER_MAX] = { (uint8_t)kind, 0 };
+    struct bytes name = bytes_str(kind == PRIV_DOCKER ? owner : "");
+    if (name.n > PRIV_OWNER_MAX)
+        return err_set(err, ERR_INPUT, 0, "container_owner %.60s is longer than %u bytes", owner,
+                       PRIV_OWNER_MAX);
+    memcpy(payload + 2, name.p, name.n);
     if (policy.n > PRIV_POLICY_MAX)
         return err_set(err, ERR_TOO_LARGE, 0, "a signature policy of %zu bytes, at most %u", policy.n,
                        PRIV_POLICY_MAX);
     AUTO(close_fd) int fd = sealed_file("policy.json", policy, err);
     const struct priv_request q = { .verb = PRIV_ENGINE,
                                     .flags = PRIV_ENGINE_START,
-                                    .payload = bytes_of(payload, sizeof(payload)),
+                                    .payload = bytes_of(payload, 2 + name.n),
                                     .fd = fd,
                                     .deadline_ms = ENGINE_START_MS };
     return fd < 0 ? -1 : priv_do(c, &q, &reply, NULL, err);

@@ -63,11 +63,12 @@ MUST_USE int priv_livepatch_ready(struct priv_client *c, struct err *err);
  *  @return 0, or -1: as priv_livepatch_ready(), ERR_IO with the kernel's errno in code */
 MUST_USE int priv_livepatch(struct priv_client *c, struct bytes module, struct err *err);
 
-/** Starts the container engine under a signature policy (workload/signature_policy.h); an engine that runs
- * already is stopped first, its containers go on. Docker is refused.
+/** Starts the container engine under a signature policy (workload/signature_policy.h), which docker does not
+ * read; an engine that runs already is stopped first, its containers go on.
+ *  @param owner  whose subordinate ids the containers get: docker has one range for all
  *  @return 0 when the engine answers, or -1 */
-MUST_USE int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, struct bytes policy,
-                               struct err *err);
+MUST_USE int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, const char *owner,
+                               struct bytes policy, struct err *err);
 MUST_USE int priv_engine_stop(struct priv_client *c, struct err *err);
 
 /** For struct engine_dial (workload/engine.h): ctx is a struct priv_client.

@@ -30,6 +30,7 @@ struct workload_boot {
     struct runner_watch *watch;
     char folder[PATH_MAX]; /* absolute: of the private copies */
     char current[PATH_MAX];
+    char views[PATH_MAX]; /* cvm-agent-priv's, with docker */
     char why[ERR_TEXT_MAX];
     atomic_int state;
     pthread_mutex_t lock; /* known */
@@ -154,28 +155,45 @@ static bool wants_socket(void *ctx, const struct compose_service *service)
     return policy_gives_socket(ctx, service->name);
 }
 
+/* docker's files lie in the engine's folder, and containers must be able to pass through those above. */
+static int let_docker_in(struct workload_boot *s, struct err *err)
+{
+    if (path_set(s->views, sizeof(s->views), err, "%s/" ENGINE "/views", s->folder) < 0)
+        return -1;
+    return chmod(s->folder, 0711) == 0
+               ? 0
+               : err_set(err, ERR_IO, (uint32_t)errno, "cannot open %.150s to containers: %s", s->folder,
+                         strerror(errno));
+}
+
 static int start_engine(struct workload_boot *s, const struct prepared *p, struct err *err)
 {
     char version[64] = "";
-    enum priv_engine_kind kind = s->policy.engine == POLICY_DOCKER ? PRIV_DOCKER : PRIV_PODMAN;
+    bool docker = s->policy.engine == POLICY_DOCKER;
     if (owner_find(s->w.etc, s->policy.container_owner, &s->owner, err) < 0
-        || priv_engine_start(s->o.priv, kind, buf_bytes(&p->signatures.json), err) < 0)
+        || (docker && let_docker_in(s, err) < 0)
+        || priv_engine_start(s->o.priv, docker ? PRIV_DOCKER : PRIV_PODMAN, s->policy.container_owner,
+                             buf_bytes(&p->signatures.json), err)
+               < 0)
         return err_while(err, "container engine");
     s->w.runner = (struct runner){
-        .engine = { .dial = { priv_engine_connect, s->o.priv }, .cancel = &s->w.cancel },
+        .engine = { .dial = { priv_engine_connect, s->o.priv },
+                    .kind = docker ? ENGINE_DOCKER : ENGINE_PODMAN,
+                    .cancel = &s->w.cancel },
         .project = WORKLOAD_PROJECT,
         .tree = s->current,
+        .views = docker ? s->views : NULL,
         .listing = p->tree,
         .socket_dir = s->o.sockets ? service_sockets_dir(s->o.sockets) : NULL,
         .owner = &s->owner,
         .wants_socket = wants_socket,
         .ctx = &s->policy,
     };
-    if (engine_ping(&s->w.runner.engine, version, sizeof(version), err) < 0)
+    if (engine_ping(&s->w.runner.engine, version, sizeof(version), err) < 0
+        || engine_check_owner(&s->w.runner.engine, &s->owner, err) < 0)
         return err_while(err, "container engine");
     s->w.has_engine = true;
-    log_event(LOG_LEVEL_INFO, "engine", "kind", kind == PRIV_DOCKER ? "docker" : "podman", "version", version,
-              NULL);
+    log_event(LOG_LEVEL_INFO, "engine", "kind", docker ? "docker" : "podman", "version", version, NULL);
     return 0;
 }
 

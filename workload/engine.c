@@ -4,11 +4,10 @@
 #include "workload/engine_http.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#define API "/v4.0.0/libpod"
 
 static void put(struct engine_path *p, const char *text, size_t n)
 {
@@ -35,10 +34,15 @@ void engine_path_add(struct engine_path *p, const char *text, const char *value)
     }
 }
 
-struct engine_path engine_path_of(const char *text, const char *value)
+const struct engine_dialect *engine_dialect(const struct engine *e)
+{
+    return e->kind == ENGINE_DOCKER ? &engine_docker : &engine_podman;
+}
+
+struct engine_path engine_path_of(const struct engine *e, const char *text, const char *value)
 {
     struct engine_path p = { .n = 0 };
-    engine_path_add(&p, API, NULL);
+    engine_path_add(&p, engine_dialect(e)->api, NULL);
     engine_path_add(&p, text, value);
     return p;
 }
@@ -54,12 +58,19 @@ static const struct {
     const char *words;
     enum err_kind kind;
 } meanings[] = {
-    { "Source image rejected", ERR_DENIED },      { "signature was required", ERR_DENIED },
-    { "rejected by policy", ERR_DENIED },         { "unauthorized", ERR_DENIED },
-    { "authentication required", ERR_DENIED },    { "denied", ERR_DENIED },
-    { "manifest unknown", ERR_NOT_FOUND },        { "name unknown", ERR_NOT_FOUND },
-    { "no such image", ERR_NOT_FOUND },           { "payload does not match", ERR_INPUT },
+    { "Source image rejected", ERR_DENIED },
+    { "signature was required", ERR_DENIED },
+    { "rejected by policy", ERR_DENIED },
+    { "unauthorized", ERR_DENIED },
+    { "authentication required", ERR_DENIED },
+    { "no basic auth credentials", ERR_DENIED },
+    { "denied", ERR_DENIED },
+    { "manifest unknown", ERR_NOT_FOUND },
+    { "name unknown", ERR_NOT_FOUND },
+    { "no such image", ERR_NOT_FOUND },
+    { "payload does not match", ERR_INPUT },
     { "no space left on device", ERR_TOO_LARGE },
+
 };
 
 static enum err_kind kind_of(unsigned status, const char *text)
@@ -94,11 +105,12 @@ int engine_said(const char *what, unsigned status, const char *text, struct err 
                    n ? clean : "failed without a word");
 }
 
-/* {"cause":…,"message":…,"response":500} */
-static int refused(const struct engine_call *call, unsigned status, const struct buf *answer, struct err *err)
+/* {"cause":…,"message":…,"response":500}; of docker the message alone */
+static int refused(const struct engine *e, const struct engine_call *call, unsigned status,
+                   const struct buf *answer, struct err *err)
 {
     AUTO(json_drop) json_t *body = NULL;
-    const char *what = call->path->text + strlen(API);
+    const char *what = call->path->text + strlen(engine_dialect(e)->api);
     char route[61], text[32];
     snprintf(route, sizeof(route), "%.*s", (int)strcspn(what, "?"), what);
     if (json_parse(buf_bytes(answer), ENGINE_ANSWER_MAX, &body, NULL) == 0 && *engine_text(body, "message"))
@@ -131,7 +143,7 @@ int engine_do(const struct engine *e, const struct engine_call *call, struct buf
     if (fd < 0 || engine_exchange(fd, &q, &status, &answer, err) < 0)
         return err_while(err, "container engine");
     if (status / 100 != 2 && status != 304)
-        return refused(call, status, &answer, err);
+        return refused(e, call, status, &answer, err);
     if (out) {
         *out = answer;
         answer = buf_new(0);
@@ -149,6 +161,16 @@ int engine_json(const struct engine *e, const struct engine_call *call, json_t *
                : 0;
 }
 
+int engine_post(const struct engine *e, const struct engine_path *path, const json_t *body, json_t **out,
+                struct err *err)
+{
+    AUTO(free_str) char *text = json_dumps(body, JSON_COMPACT);
+    if (!text)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for what the container engine is asked");
+    const struct engine_call call = { .method = "POST", .path = path, .body = bytes_str(text) };
+    return out ? engine_json(e, &call, out, err) : engine_do(e, &call, NULL, err) < 0 ? -1 : 0;
+}
+
 int engine_id(const char *text, char out[static ENGINE_ID_SIZE], struct err *err)
 {
     if (!strncmp(text, "sha256:", 7))
@@ -162,7 +184,7 @@ int engine_id(const char *text, char out[static ENGINE_ID_SIZE], struct err *err
 int engine_ping(const struct engine *e, char *version, size_t size, struct err *err)
 {
     AUTO(json_drop) json_t *answer = NULL;
-    struct engine_path path = engine_path_of("/version", NULL);
+    struct engine_path path = engine_path_of(e, "/version", NULL);
     if (engine_json(e, &(struct engine_call){ .method = "GET", .path = &path }, &answer, err) < 0)
         return -1;
     if (version)
@@ -170,40 +192,46 @@ int engine_ping(const struct engine *e, char *version, size_t size, struct err *
     return 0;
 }
 
-/* A name that is taken is the thing that was asked for. */
-static int create(const struct engine *e, const char *route, struct bytes body, struct err *err)
+int engine_check_owner(const struct engine *e, const struct owner *owner, struct err *err)
 {
-    struct engine_path path = engine_path_of(route, NULL);
+    const struct engine_dialect *d = engine_dialect(e);
+    return d->check_owner ? d->check_owner(e, owner, err) : 0;
+}
+
+/* A name that is taken is the thing that was asked for. */
+static int create(const struct engine *e, const char *kind, const char *name, const json_t *in,
+                  int (*dialect)(const json_t *, json_t **, struct err *), struct err *err)
+{
+    AUTO(json_drop) json_t *body = NULL;
     struct err why = { 0 };
-    if (engine_do(e, &(struct engine_call){ .method = "POST", .path = &path, .body = body }, NULL, &why) >= 0
-        || why.kind == ERR_BUSY)
+    struct engine_path path = engine_path_of(e, kind, "/");
+    engine_path_add(&path, "", name);
+    engine_path_add(&path, engine_dialect(e)->exists, NULL);
+    if (engine_do(e, &(struct engine_call){ .method = "GET", .path = &path }, NULL, &(struct err){ 0 }) >= 0)
+        return 0;
+    path = engine_path_of(e, kind, "/create");
+    if (dialect(in, &body, err) < 0)
+        return -1;
+    if (engine_post(e, &path, body, NULL, &why) == 0 || why.kind == ERR_BUSY)
         return 0;
     if (err)
         *err = why;
     return -1;
 }
 
-int engine_network_create(const struct engine *e, const char *name, struct bytes body, struct err *err)
+int engine_network_create(const struct engine *e, const char *name, const json_t *body, struct err *err)
 {
-    struct engine_path path = engine_path_of("/networks/", name);
-    engine_path_add(&path, "/exists", NULL);
-    if (engine_do(e, &(struct engine_call){ .method = "GET", .path = &path }, NULL, &(struct err){ 0 }) >= 0)
-        return 0;
-    return create(e, "/networks/create", body, err);
+    return create(e, "/networks", name, body, engine_dialect(e)->network, err);
 }
 
-int engine_volume_create(const struct engine *e, const char *name, struct bytes body, struct err *err)
+int engine_volume_create(const struct engine *e, const char *name, const json_t *body, struct err *err)
 {
-    struct engine_path path = engine_path_of("/volumes/", name);
-    engine_path_add(&path, "/exists", NULL);
-    if (engine_do(e, &(struct engine_call){ .method = "GET", .path = &path }, NULL, &(struct err){ 0 }) >= 0)
-        return 0;
-    return create(e, "/volumes/create", body, err);
+    return create(e, "/volumes", name, body, engine_dialect(e)->volume, err);
 }
 
 int engine_network_remove(const struct engine *e, const char *name, struct err *err)
 {
-    struct engine_path path = engine_path_of("/networks/", name);
+    struct engine_path path = engine_path_of(e, "/networks/", name);
     struct err why = { 0 };
     if (engine_do(e, &(struct engine_call){ .method = "DELETE", .path = &path }, NULL, &why) >= 0
         || why.kind == ERR_NOT_FOUND)

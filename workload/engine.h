@@ -1,8 +1,10 @@
 /** workload/engine.h: the container engine over its REST API: rootful podman's libpod API v4 (podman 4.3 and
- * later). Every request goes over a connection of its own, which the dialer makes: in the agent the
- * privileged helper connects and hands the descriptor over, in tests a Unix socket is dialled. Only things
- * that carry our labels are listed, and names are those given here: nothing else on the machine is touched.
- * Source: podman's API reference (docs.podman.io, "libpod"), version 4.
+ * later), or Docker's Engine API v1.41 (docker 20.10). What is asked for is said in podman's words; the
+ * dialect of docker is engine_docker.c. Every request goes over a connection of its own, which the dialer
+ * makes: in the agent the privileged helper connects and hands the descriptor over, in tests a Unix socket is
+ * dialled. Only things that carry our labels are listed, and names are those given here: nothing else on the
+ * machine is touched. Sources: podman's API reference (docs.podman.io, "libpod"), version 4; Docker Engine
+ * API v1.41 reference.
  *
  * All functions are callable from any thread. What the engine answers is not trusted beyond its size.
  */
@@ -10,7 +12,9 @@
 #define CVM_WORKLOAD_ENGINE_H
 
 #include "base/buf.h"
+#include "workload/owner.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 
 /** Hex characters of an image, container or config id, and a terminator. */
@@ -29,8 +33,11 @@ struct engine_dial {
     void *ctx;
 };
 
+enum engine_kind { ENGINE_PODMAN, ENGINE_DOCKER };
+
 struct engine {
     struct engine_dial dial;
+    enum engine_kind kind;
     const atomic_bool *cancel; /* set by another thread: give up within a second or so; NULL: never */
 };
 
@@ -43,7 +50,12 @@ struct engine_auth {
  *  @return 0, or -1 with ERR_UNAVAILABLE */
 MUST_USE int engine_ping(const struct engine *e, char *version, size_t size, struct err *err);
 
-/** Loads a docker-archive or oci-archive.
+/** Checks that containers get the ids of owner. podman is told them with each container; docker has one range
+ * for all, which it was started with.
+ *  @return 0, or -1: ERR_DENIED (another range, or none), ERR_UNAVAILABLE */
+MUST_USE int engine_check_owner(const struct engine *e, const struct owner *owner, struct err *err);
+
+/** Loads a docker-archive or, with podman, an oci-archive.
  *  @param tar_fd  read from its beginning to size bytes; the offset moves
  *  @return 0, or -1: ERR_DENIED (the signature policy says no), ERR_INPUT (no such archive), ERR_UNAVAILABLE
  */
@@ -62,18 +74,17 @@ MUST_USE int engine_image_pull(const struct engine *e, const char *reference, co
 MUST_USE int engine_image_id(const struct engine *e, const char *reference, char id[static ENGINE_ID_SIZE],
                              struct err *err);
 
-/** Creates a network or a volume from a request body in the API's own words; one that is there already with
- * the same name is fine.
- *  @param body  JSON object; "name" or "Name" in it */
-MUST_USE int engine_network_create(const struct engine *e, const char *name, struct bytes body,
+/** Creates a network or a volume; one that is there already with the same name is fine.
+ *  @param body  a request body of libpod; "name" or "Name" in it */
+MUST_USE int engine_network_create(const struct engine *e, const char *name, const json_t *body,
                                    struct err *err);
-MUST_USE int engine_volume_create(const struct engine *e, const char *name, struct bytes body,
+MUST_USE int engine_volume_create(const struct engine *e, const char *name, const json_t *body,
                                   struct err *err);
 MUST_USE int engine_network_remove(const struct engine *e, const char *name, struct err *err);
 
 /** Creates a container from a SpecGenerator object; see workload/spec.h, which writes it.
  *  @return 0, or -1: ERR_BUSY (the name is taken), ERR_INPUT (refused by the engine), ERR_UNAVAILABLE */
-MUST_USE int engine_create(const struct engine *e, struct bytes spec, char id[static ENGINE_ID_SIZE],
+MUST_USE int engine_create(const struct engine *e, const json_t *spec, char id[static ENGINE_ID_SIZE],
                            struct err *err);
 
 /** By name or id. Starting what runs and stopping what does not are fine. */
@@ -107,8 +118,12 @@ struct engine_state {
 MUST_USE int engine_inspect(const struct engine *e, const char *name, struct engine_state *out,
                             struct err *err);
 
-/** Runs the container's health check once and returns what it says now. Nobody else runs it: the engine has
- * no timers of its own here.
+/** Whether the engine runs health checks itself, at their interval: docker does, podman has no timers here.
+ */
+bool engine_runs_checks(const struct engine *e);
+
+/** Runs the container's health check once and returns what it says now. With docker, which counts only its
+ * own runs, a check that passes is healthy and one that fails is what docker says.
  *  @param deadline_ms  how long the check may take
  *  @return 0, or -1: ERR_NOT_FOUND (none, or no such container), ERR_BUSY (not running), ERR_UNAVAILABLE */
 MUST_USE int engine_check_health(const struct engine *e, const char *name, unsigned deadline_ms,

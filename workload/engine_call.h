@@ -21,8 +21,35 @@ struct engine_path {
 /** Appends text as it is, then value percent-encoded (NULL: nothing). */
 void engine_path_add(struct engine_path *p, const char *text, const char *value);
 
+/** Where the engines' interfaces differ, as far as it is no matter of whole requests. */
+struct engine_dialect {
+    const char *api;      /* what every path begins with */
+    const char *exists;   /* behind /networks/NAME and /volumes/NAME: is there one? */
+    const char *stop;     /* behind /containers/NAME, before the seconds */
+    const char *load;     /* where archives go */
+    bool raw_tty;         /* output of a container with a terminal comes without frames */
+    bool since_is_number; /* of logs: seconds since 1970, and nothing else */
+    /** A request body in the engine's words from one in podman's; *out is a new reference. */
+    int (*network)(const json_t *in, json_t **out, struct err *err);
+    int (*volume)(const json_t *in, json_t **out, struct err *err);
+    /** Creates a container from a SpecGenerator object. */
+    int (*create)(const struct engine *e, const json_t *spec, char id[static ENGINE_ID_SIZE],
+                  struct err *err);
+    /** Pulls, after which the image has its id.
+     *  @param header  credentials as a header line, or NULL */
+    int (*pull)(const struct engine *e, const char *reference, const char *header,
+                char id[static ENGINE_ID_SIZE], struct err *err);
+    int (*check_health)(const struct engine *e, const char *name, unsigned deadline_ms,
+                        enum engine_health *out, struct err *err);
+    int (*check_owner)(const struct engine *e, const struct owner *owner, struct err *err); /* NULL: fine */
+};
+
+const struct engine_dialect *engine_dialect(const struct engine *e);
+
+extern const struct engine_dialect engine_podman, engine_docker;
+
 /** A path that begins with text and an encoded value. */
-struct engine_path engine_path_of(const char *text, const char *value);
+struct engine_path engine_path_of(const struct engine *e, const char *text, const char *value);
 
 struct engine_call {
     const char *method;
@@ -44,6 +71,11 @@ struct engine_call {
 MUST_USE int engine_do(const struct engine *e, const struct engine_call *call, struct buf *out,
                        struct err *err);
 
+/** POSTs a JSON body.
+ *  @param out  NULL: the answer is not wanted; else as engine_json() */
+MUST_USE int engine_post(const struct engine *e, const struct engine_path *path, const json_t *body,
+                         json_t **out, struct err *err);
+
 /** As engine_do() for an answer in JSON; *out is a new reference. */
 MUST_USE int engine_json(const struct engine *e, const struct engine_call *call, json_t **out,
                          struct err *err);
@@ -51,6 +83,14 @@ MUST_USE int engine_json(const struct engine *e, const struct engine_call *call,
 /** Sets *err to what the engine said: control characters out, cut, and the kind that its words mean.
  *  @return -1 */
 int engine_said(const char *what, unsigned status, const char *text, struct err *err);
+
+/** Looks through an answer of one JSON object a line, as loads and pulls have it, for an error.
+ *  @param id  ENGINE_ID_SIZE bytes, where the last "id" goes, which must be one; NULL: ids do not matter
+ *  @return 0, or -1 with what the engine said */
+MUST_USE int engine_progress(const char *what, const struct buf *answer, char *id, struct err *err);
+
+/** What the engine's word for a container's health means. */
+enum engine_health engine_health_of(const char *word);
 
 /** Member of a JSON object as text, "" if it is absent or of another type. */
 const char *engine_text(const json_t *object, const char *key);

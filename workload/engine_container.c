@@ -7,21 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-int engine_create(const struct engine *e, struct bytes spec, char id[static ENGINE_ID_SIZE], struct err *err)
+int engine_create(const struct engine *e, const json_t *spec, char id[static ENGINE_ID_SIZE], struct err *err)
 {
-    AUTO(json_drop) json_t *answer = NULL;
-    struct engine_path path = engine_path_of("/containers/create", NULL);
-    const struct engine_call call = { .method = "POST", .path = &path, .body = spec };
-    if (engine_json(e, &call, &answer, err) < 0)
-        return -1;
-    return engine_id(engine_text(answer, "Id"), id, err);
+    return engine_dialect(e)->create(e, spec, id, err);
 }
 
 /* POST /containers/NAME/verb?query; absent is what a missing container means. */
 static int act(const struct engine *e, const char *name, const char *verb, unsigned deadline_ms,
                struct err *err)
 {
-    struct engine_path path = engine_path_of("/containers/", name);
+    struct engine_path path = engine_path_of(e, "/containers/", name);
     engine_path_add(&path, verb, NULL);
     const struct engine_call call = { .method = "POST", .path = &path, .deadline_ms = deadline_ms };
     return engine_do(e, &call, NULL, err) < 0 ? -1 : 0;
@@ -35,7 +30,7 @@ int engine_start(const struct engine *e, const char *name, struct err *err)
 int engine_stop(const struct engine *e, const char *name, unsigned grace_s, struct err *err)
 {
     char verb[48];
-    snprintf(verb, sizeof(verb), "/stop?ignore=true&timeout=%u", grace_s);
+    snprintf(verb, sizeof(verb), "%s%u", engine_dialect(e)->stop, grace_s);
     return act(e, name, verb, ENGINE_QUICK_MS + grace_s * 1000, err);
 }
 
@@ -55,7 +50,7 @@ int engine_rename(const struct engine *e, const char *name, const char *to, stru
 
 int engine_remove(const struct engine *e, const char *name, struct err *err)
 {
-    struct engine_path path = engine_path_of("/containers/", name);
+    struct engine_path path = engine_path_of(e, "/containers/", name);
     struct err why = { 0 };
     engine_path_add(&path, "?force=true&v=true&depend=true&timeout=0", NULL);
     const struct engine_call call = { .method = "DELETE", .path = &path, .deadline_ms = 2 * ENGINE_QUICK_MS };
@@ -66,7 +61,7 @@ int engine_remove(const struct engine *e, const char *name, struct err *err)
     return -1;
 }
 
-static enum engine_health health_of(const char *word)
+enum engine_health engine_health_of(const char *word)
 {
     return !strcmp(word, "healthy")     ? ENGINE_HEALTHY
            : !strcmp(word, "unhealthy") ? ENGINE_UNHEALTHY
@@ -109,7 +104,7 @@ static int state_of(const json_t *container, struct engine_state *out, struct er
     s.pid = (int64_t)json_integer_value(json_object_get(state, "Pid"));
     s.restarts = (uint32_t)json_integer_value(json_object_get(container, "RestartCount"));
     const json_t *health = json_object_get(state, "Health");
-    s.health = health_of(engine_text(health, "Status"));
+    s.health = engine_health_of(engine_text(health, "Status"));
     if (has_check(container) && s.health == ENGINE_HEALTH_NONE)
         s.health = ENGINE_HEALTH_STARTING;
     *out = s;
@@ -119,24 +114,22 @@ static int state_of(const json_t *container, struct engine_state *out, struct er
 int engine_inspect(const struct engine *e, const char *name, struct engine_state *out, struct err *err)
 {
     AUTO(json_drop) json_t *answer = NULL;
-    struct engine_path path = engine_path_of("/containers/", name);
+    struct engine_path path = engine_path_of(e, "/containers/", name);
     engine_path_add(&path, "/json", NULL);
     if (engine_json(e, &(struct engine_call){ .method = "GET", .path = &path }, &answer, err) < 0)
         return -1;
     return state_of(answer, out, err);
 }
 
+bool engine_runs_checks(const struct engine *e)
+{
+    return e->kind == ENGINE_DOCKER;
+}
+
 int engine_check_health(const struct engine *e, const char *name, unsigned deadline_ms,
                         enum engine_health *out, struct err *err)
 {
-    AUTO(json_drop) json_t *answer = NULL;
-    struct engine_path path = engine_path_of("/containers/", name);
-    engine_path_add(&path, "/healthcheck", NULL);
-    const struct engine_call call = { .method = "GET", .path = &path, .deadline_ms = deadline_ms };
-    if (engine_json(e, &call, &answer, err) < 0)
-        return -1;
-    *out = health_of(engine_text(answer, "Status"));
-    return 0;
+    return engine_dialect(e)->check_health(e, name, deadline_ms, out, err);
 }
 
 static void free_states(struct engine_state **s)
@@ -183,7 +176,7 @@ int engine_list(const struct engine *e, const char *project, struct engine_state
     AUTO(json_drop) json_t *list = NULL;
     AUTO(json_drop) json_t *filter = json_pack("{s:[s++]}", "label", ENGINE_LABEL_PROJECT, "=", project);
     AUTO(free_str) char *text = filter ? json_dumps(filter, JSON_COMPACT) : NULL;
-    struct engine_path path = engine_path_of("/containers/json?all=true&filters=", text);
+    struct engine_path path = engine_path_of(e, "/containers/json?all=true&filters=", text);
     if (!text)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a list of containers");
     if (engine_json(e, &(struct engine_call){ .method = "GET", .path = &path }, &list, err) < 0)

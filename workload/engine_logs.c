@@ -2,7 +2,11 @@
  */
 #include "workload/engine_call.h"
 
+#include "base/auto.h"
+#include "base/chain.h"
+
 #include <string.h>
+#include <time.h>
 
 #define FRAME_HEAD 8
 
@@ -44,20 +48,58 @@ static bool take(void *arg, struct bytes data)
     return true;
 }
 
+static bool pass(void *arg, struct bytes data)
+{
+    struct frames *f = arg;
+    return f->sink(f->arg, false, data);
+}
+
+/* What comes without frames has one stream. */
+static int has_frames(const struct engine *e, const char *name, bool *out, struct err *err)
+{
+    AUTO(json_drop) json_t *container = NULL;
+    struct engine_path path = engine_path_of(e, "/containers/", name);
+    *out = true;
+    if (!engine_dialect(e)->raw_tty)
+        return 0;
+    engine_path_add(&path, "/json", NULL);
+    if (engine_json(e, &(struct engine_call){ .method = "GET", .path = &path }, &container, err) < 0)
+        return -1;
+    *out = !json_is_true(json_object_get(json_object_get(container, "Config"), "Tty"));
+    return 0;
+}
+
+static int add_time(const struct engine *e, struct engine_path *path, const char *key, const char *text,
+                    struct err *err)
+{
+    char number[24];
+    time_t t;
+    if (!text)
+        return 0;
+    if (engine_dialect(e)->since_is_number && text[strspn(text, "0123456789.")]) {
+        if (rfc3339_parse(text, &t, err) < 0)
+            return -1;
+        snprintf(number, sizeof(number), "%lld", (long long)t);
+        text = number;
+    }
+    engine_path_add(path, key, text);
+    return 0;
+}
+
 int engine_logs(const struct engine *e, const char *name, const struct engine_log_options *options,
                 engine_log_sink *sink, void *arg, struct err *err)
 {
     struct frames frames = { .sink = sink, .arg = arg };
     char tail[24];
-    struct engine_path path = engine_path_of("/containers/", name);
+    bool framed;
+    struct engine_path path = engine_path_of(e, "/containers/", name);
     engine_path_add(&path, "/logs?stdout=true&stderr=true", NULL);
     snprintf(tail, sizeof(tail), "%" PRId64, options->tail);
     if (options->tail >= 0)
         engine_path_add(&path, "&tail=", tail);
-    if (options->since)
-        engine_path_add(&path, "&since=", options->since);
-    if (options->until)
-        engine_path_add(&path, "&until=", options->until);
+    if (add_time(e, &path, "&since=", options->since, err) < 0
+        || add_time(e, &path, "&until=", options->until, err) < 0 || has_frames(e, name, &framed, err) < 0)
+        return -1;
     if (options->follow)
         engine_path_add(&path, "&follow=true", NULL);
     if (options->timestamps)
@@ -65,7 +107,7 @@ int engine_logs(const struct engine *e, const char *name, const struct engine_lo
     const struct engine_call call = { .method = "GET",
                                       .path = &path,
                                       .deadline_ms = options->follow ? ENGINE_STREAM_MS : 2 * ENGINE_QUICK_MS,
-                                      .sink = take,
+                                      .sink = framed ? take : pass,
                                       .arg = &frames };
     if (engine_do(e, &call, NULL, err) < 0)
         return -1;

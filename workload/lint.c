@@ -274,6 +274,32 @@ static void lint_owner(struct linter *l, const struct lint_machine *machine)
     }
 }
 
+/* docker has one range of ids for all containers, that of a user which the machine must have. */
+static void lint_docker(struct linter *l, const struct lint_machine *machine)
+{
+    const char *owner = l->p->container_owner;
+    const char *files[] = { machine ? machine->passwd : NULL, machine ? machine->group : NULL };
+    if (l->p->engine != POLICY_DOCKER)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        if (files[i] && has_ids(files[i], owner) != 1)
+            add(l, LINT_ERROR, POLICY_PATH, whole_file,
+                "cvm_config.container_api.container_owner: docker gives containers the ids of a user, and "
+                "\"%s\" is "
+                "not in %s: add it (useradd --system --user-group %s), or use podman",
+                owner, files[i], owner);
+    }
+    for (size_t i = 0; i < l->c->service_count; i++) {
+        const struct compose_service *s = &l->c->services[i];
+        if (s->network_mode.text && !strcmp(s->network_mode.text, "host"))
+            ERROR(l, s->network_mode.at,
+                  "services.%s.network_mode: docker has no host network for a container in a user namespace: "
+                  "publish "
+                  "ports, or use podman",
+                  s->name);
+    }
+}
+
 static void lint_policy(struct linter *l, const struct lint_machine *machine)
 {
     const struct workload_policy *p = l->p;
@@ -300,6 +326,7 @@ static void lint_policy(struct linter *l, const struct lint_machine *machine)
             "without credentials",
             p->auth_info_path); /* the published file names one that most workloads do not have */
     lint_owner(l, machine);
+    lint_docker(l, machine);
 }
 
 int workload_lint(const struct compose *compose, const struct workload_policy *policy,

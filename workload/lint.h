@@ -36,6 +36,7 @@ struct lint_tree {
 /** The machine that is to run it; members that are NULL are not checked (offline). */
 struct lint_machine {
     const char *subuid, *subgid; /* "/etc/subuid", "/etc/subgid" */
+    const char *passwd, *group;  /* "/etc/passwd", "/etc/group": docker wants the owner there */
 };
 
 /** Judges a workload.

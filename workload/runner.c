@@ -206,16 +206,6 @@ static int remove_old(const struct plan *p, struct err *err)
     return 0;
 }
 
-static int post(const struct engine *e, const char *name, json_t *body,
-                int (*create)(const struct engine *, const char *, struct bytes, struct err *),
-                struct err *err)
-{
-    AUTO(free_str) char *text = json_dumps(body, JSON_COMPACT);
-    if (!text)
-        return err_set(err, ERR_IO, ENOMEM, "no memory for %.100s", name);
-    return create(e, name, bytes_str(text), err);
-}
-
 static int make_networks_and_volumes(const struct plan *p, struct err *err)
 {
     char name[SPEC_NAME_SIZE];
@@ -224,16 +214,14 @@ static int make_networks_and_volumes(const struct plan *p, struct err *err)
         const struct compose_network *n = &p->c->networks[i];
         AUTO(json_drop) json_t *body = NULL;
         spec_scoped_name(p->r->project, n->given, n->name, name);
-        if (spec_network(p->r->project, n, &body, err) < 0
-            || post(e, name, body, engine_network_create, err) < 0)
+        if (spec_network(p->r->project, n, &body, err) < 0 || engine_network_create(e, name, body, err) < 0)
             return err_while(err, "networks");
     }
     for (size_t i = 0; i < p->c->volume_count; i++) {
         const struct compose_volume *v = &p->c->volumes[i];
         AUTO(json_drop) json_t *body = NULL;
         spec_scoped_name(p->r->project, v->given, v->name, name);
-        if (spec_volume(p->r->project, v, &body, err) < 0
-            || post(e, name, body, engine_volume_create, err) < 0)
+        if (spec_volume(p->r->project, v, &body, err) < 0 || engine_volume_create(e, name, body, err) < 0)
             return err_while(err, "volumes");
     }
     return 0;
@@ -337,18 +325,12 @@ static bool wants_start(const struct item *it)
 static int bring_up(const struct plan *p, const struct item *it, struct err *err)
 {
     char id[ENGINE_ID_SIZE];
-    AUTO(free_str) char *text = NULL;
     if (!wants_start(it))
         return 0;
     if (wait_dependencies(p, it, err) < 0)
         return -1;
-    if (it->change != RUNNER_KEPT) {
-        text = json_dumps(it->spec, JSON_COMPACT);
-        if (!text)
-            return err_set(err, ERR_IO, ENOMEM, "no memory for the settings of %.100s", it->s->name);
-        if (engine_create(&p->r->engine, bytes_str(text), id, err) < 0)
-            return -1;
-    }
+    if (it->change != RUNNER_KEPT && engine_create(&p->r->engine, it->spec, id, err) < 0)
+        return -1;
     return engine_start(&p->r->engine, it->name, err);
 }
 

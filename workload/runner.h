@@ -24,6 +24,9 @@ struct runner {
     struct engine engine;
     const char *project; /* label and prefix of names: "workload" */
     const char *tree;    /* absolute path of the private copy: binds, secrets and configs come from here */
+    /** Folder in which cvm-agent-priv shows the one that tree is in, read-only, nosuid and nodev as files/,
+     * noexec too as secrets/; NULL: the engine can mount so itself. */
+    const char *views;
     const struct workload_tree *listing; /* of the files that are at tree when containers start */
     const char *socket_dir;    /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
     const struct owner *owner; /* NULL: no user namespace (only where the kernel or a test has none) */

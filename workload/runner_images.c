@@ -67,6 +67,9 @@ static int get(const struct runner *r, const struct compose_service *s, const st
         return -1;
     const struct runner_tar *tar = NULL;
     const struct tar_image *image = find_tar(tars, n_tars, s->image.text, &tar);
+    if (image && !signatures->accepts_archive)
+        return err_set(err, ERR_DENIED, 0,
+                       "an archive carries no signature, and the signature policy wants one");
     if (image)
         return load(r, tar, image, id, err);
     if (s->pull_never)

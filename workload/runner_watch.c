@@ -1,5 +1,5 @@
 /* The watch: one thread that looks at the containers every few seconds and runs the health checks that are
- * due. The engine has no timers of its own here. */
+ * due, unless the engine does. */
 #include "workload/runner.h"
 
 #include "base/auto.h"
@@ -88,7 +88,8 @@ static int64_t look(struct runner_watch *w, struct seen *one)
     enum engine_health health;
     if (engine_inspect(&w->r.engine, one->name, &now, &(struct err){ 0 }) < 0)
         return at + LOOK_MS; /* being replaced, or the engine is: the next look will tell */
-    if (now.running && now.health != ENGINE_HEALTH_NONE && at >= one->next_check) {
+    bool due = now.running && now.health != ENGINE_HEALTH_NONE && at >= one->next_check;
+    if (due && !engine_runs_checks(&w->r.engine)) {
         one->next_check = at + interval_ms(one->s);
         if (engine_check_health(&w->r.engine, one->name, timeout_ms(one->s), &health, &(struct err){ 0 })
             == 0)
@@ -96,7 +97,8 @@ static int64_t look(struct runner_watch *w, struct seen *one)
     }
     compare(w, one, &now);
     int64_t next = now_ms() + LOOK_MS;
-    return now.health != ENGINE_HEALTH_NONE && one->next_check < next ? one->next_check : next;
+    bool ours = now.health != ENGINE_HEALTH_NONE && !engine_runs_checks(&w->r.engine);
+    return ours && one->next_check < next ? one->next_check : next;
 }
 
 static void *watch(void *arg)

@@ -15,10 +15,15 @@
 #define SOCKET_FOLDER "/run/cvm-agent" /* in the container */
 #define CONTENT_MAX   (1u << 20)       /* of a secret or config written into the compose file */
 
-static int add_bind(json_t *mounts, const char *source, const char *target, bool secret, struct err *err)
+static int add_bind(const struct runner *r, json_t *mounts, const char *source, const char *target,
+                    bool secret, struct err *err)
 {
-    json_t *options = json_pack("[s, s, s, s, s]", "ro", "rbind", "rprivate", "nosuid", "nodev");
-    if (secret)
+    json_t *options = json_pack("[s, s, s]", "ro", "rbind", "rprivate");
+    if (!r->views) {
+        json_array_append_new(options, json_string("nosuid"));
+        json_array_append_new(options, json_string("nodev"));
+    }
+    if (!r->views && secret)
         json_array_append_new(options, json_string("noexec"));
     json_t *mount = json_pack("{s:s, s:s, s:s, s:o}", "type", "bind", "source", source, "destination", target,
                               "options", options);
@@ -26,6 +31,21 @@ static int add_bind(json_t *mounts, const char *source, const char *target, bool
         return err_set(err, ERR_INPUT, 0, "a mount at %.100s that is no text", target);
     json_array_append_new(mounts, mount);
     return 0;
+}
+
+/* A bind of something in the folder of the private copy: from the view of it, where there is one. */
+static int add_copied(const struct runner *r, const char *path, const char *target, bool secret,
+                      json_t *mounts, struct err *err)
+{
+    char source[PATH_MAX];
+    size_t folder = (size_t)(strrchr(r->tree, '/') - r->tree);
+    if (!r->views)
+        return add_bind(r, mounts, path, target, secret, err);
+    return path_set(source, sizeof(source), err, "%s/%s%s", r->views, secret ? "secrets" : "files",
+                    path + folder)
+                   < 0
+               ? -1
+               : add_bind(r, mounts, source, target, secret, err);
 }
 
 /* The copy is what was measured: it is read-only in the container, whatever the compose file says. */
@@ -36,7 +56,7 @@ static int add_path(const struct runner *r, const char *path, const char *target
     secret = secret || workload_path_below(path, "secrets");
     if (path_set(source, sizeof(source), err, *path ? "%s/%s" : "%s%s", r->tree, path) < 0)
         return -1;
-    return add_bind(mounts, source, target, secret, err);
+    return add_copied(r, source, target, secret, mounts, err);
 }
 
 static int add_tmpfs(const struct compose_mount *m, json_t *mounts, struct err *err)
@@ -123,7 +143,7 @@ static int add_files(const struct runner *r, const struct compose_file *files, s
         int rc = f->path ? add_path(r, f->path, uses[i].target, secret, mounts, err)
                  : inline_path(r, f->content, path, sizeof(path), err) < 0
                      ? -1
-                     : add_bind(mounts, path, uses[i].target, secret, err);
+                     : add_copied(r, path, uses[i].target, secret, mounts, err);
         if (rc < 0)
             return -1;
     }
@@ -166,7 +186,7 @@ int spec_mounts(const struct runner *r, const struct compose *c, const struct co
         return 0;
     return path_set(source, sizeof(source), err, "%s/%s", r->socket_dir, s->name) < 0
                ? -1
-               : add_bind(mounts, source, SOCKET_FOLDER, true, err);
+               : add_bind(r, mounts, source, SOCKET_FOLDER, true, err);
 }
 
 /* The files of the listing at or below path, each with its digest. */

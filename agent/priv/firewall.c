@@ -14,7 +14,8 @@
 #define LISTING_MAX (4u << 20)
 #define FAMILY      "inet"
 #define TABLE       "cvm_agent"
-#define BRIDGES     "podman*" /* the interfaces of the engine's networks */
+/* The interfaces of the engines' networks. */
+static const char *const bridges[] = { "podman*", "docker*" };
 
 /* {"chain": …} or {"rule": …} without handles, in the order of a listing. */
 static void add_object(json_t *list, const char *what, json_t *object)
@@ -94,22 +95,27 @@ static void add_basics(json_t *list)
                        match("==", field("ip6", "saddr"),
                              json_pack("{s:{s:s, s:i}}", "prefix", "addr", "fe80::", "len", 10)),
                        match("==", field("udp", "dport"), json_integer(546))));
-    add_rule(list, "input",
-             json_pack("[o, o]", interface_is("==", "iifname", BRIDGES),
-                       match("==", field("udp", "dport"), json_integer(53))));
-    add_rule(list, "input",
-             json_pack("[o, o]", interface_is("==", "iifname", BRIDGES),
-                       match("==", field("tcp", "dport"), json_integer(53))));
+    for (size_t i = 0; i < ARRAY_SIZE(bridges); i++) {
+        add_rule(list, "input",
+                 json_pack("[o, o]", interface_is("==", "iifname", bridges[i]),
+                           match("==", field("udp", "dport"), json_integer(53))));
+        add_rule(list, "input",
+                 json_pack("[o, o]", interface_is("==", "iifname", bridges[i]),
+                           match("==", field("tcp", "dport"), json_integer(53))));
+    }
 }
 
 /* Containers go out, and reach what is published, but not each other's networks. */
 static void add_containers(json_t *list)
 {
     add_established(list, "forward");
-    add_rule(list, "forward",
-             json_pack("[o, o]", interface_is("==", "iifname", BRIDGES),
-                       interface_is("!=", "oifname", BRIDGES)));
-    add_rule(list, "forward", json_pack("[o, o]", interface_is("==", "iifname", BRIDGES), translated()));
+    for (size_t i = 0; i < ARRAY_SIZE(bridges); i++) {
+        const char *name = bridges[i];
+        add_rule(list, "forward",
+                 json_pack("[o, o]", interface_is("==", "iifname", name),
+                           interface_is("!=", "oifname", name)));
+        add_rule(list, "forward", json_pack("[o, o]", interface_is("==", "iifname", name), translated()));
+    }
 }
 
 struct port {

@@ -24,8 +24,9 @@ enum priv_status verb_maintenance(struct priv_exchange *x)
     if (fd < 0)
         return priv_say(x, PRIV_FAILED, (uint32_t)errno, "the container engine does not run: %s",
                         strerror(errno));
+    /* podman has docker's interface too */
     int n = snprintf(request, sizeof(request),
-                     "POST /v4.0.0/libpod/containers/%s/kill?signal=%u HTTP/1.1\r\nHost: localhost\r\n"
+                     "POST /v1.41/containers/%s/kill?signal=%u HTTP/1.1\r\nHost: localhost\r\n"
                      "Content-Length: 0\r\nConnection: close\r\n\r\n",
                      hex_to(hex, id), (unsigned)number);
     const struct timeval limit = { 8, 0 };

@@ -37,12 +37,14 @@ enum priv_status {
 /** PRIV_LIVEPATCH, flags of the request. LOAD comes with a descriptor: a sealed memfd with the module. */
 enum priv_livepatch { PRIV_LIVEPATCH_ASK = 0, PRIV_LIVEPATCH_LOAD = 1 };
 
-/** PRIV_ENGINE, flags of the request. START: payload u16 kind, and a descriptor: a sealed memfd with the
- * signature policy that the engine shall use; the reply comes when the engine answers. CONNECT: the reply
- * comes with a descriptor. */
+/** PRIV_ENGINE, flags of the request. START: payload u16 kind and, for docker, 1 to PRIV_OWNER_MAX bytes: the
+ * user whose subordinate ids containers get (podman is told with each container); and a descriptor: a sealed
+ * memfd with the signature policy that the engine shall use; the reply comes when the engine answers.
+ * CONNECT: the reply comes with a descriptor. */
 enum priv_engine { PRIV_ENGINE_CONNECT = 0, PRIV_ENGINE_START = 1, PRIV_ENGINE_STOP = 2 };
 enum priv_engine_kind { PRIV_PODMAN = 1, PRIV_DOCKER = 2 };
 #define PRIV_POLICY_MAX (256u << 10)
+#define PRIV_OWNER_MAX  32u
 
 /** PRIV_MAINTENANCE: the payload is the 32 bytes of a container's id and u16 signal number. */
 #define PRIV_MAINTENANCE_SIZE 34u

@@ -6,6 +6,9 @@
 
 #include <sys/types.h>
 
+#define PODMAN  "/usr/bin/podman"
+#define DOCKERD "/usr/sbin/dockerd"
+
 /** Where things are; set once at start. */
 struct priv_context {
     const char *directory; /* of the engine, on the private medium: made by us, root's alone */
@@ -41,8 +44,8 @@ enum priv_status priv_say_err(struct priv_exchange *x, const struct err *err);
 MUST_USE int priv_sealed(int fd, size_t max, size_t *size, struct err *err);
 
 /** Starts the launcher, which keeps all privileges and reads one byte at a time: 'p' and 'd' (start podman's
- * or docker's service), 'k' (end it), and answers each with one byte, 0 or an errno. Call it before
- * privileges go.
+ * or docker's service), 'r' (the same again, if it has ended), '?' (does it run?), 'k' (end it), and answers
+ * each with one byte, 0 or an errno. Call it before privileges go.
  *  @return its socket, or -1 */
 int launcher_start(const char *directory);
 

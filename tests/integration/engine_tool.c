@@ -9,19 +9,25 @@
 #include "workload/runner.h"
 #include "workload/signature_policy.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #define TARS_MAX   16
 #define IMAGES_MAX 64
 
+#define OWNER "automata"
+
 static struct priv_client priv = PRIV_CLIENT_NONE;
+static struct engine engine = { .dial = { priv_engine_connect, &priv } };
 
 struct settings {
-    const char *tree, *policy, *user, *password, *at, *sockets;
+    const char *tree, *policy, *user, *password, *at, *sockets, *engine;
     unsigned health_ms, settle_ms;
     bool plan, images_only;
 };
@@ -57,6 +63,18 @@ static int read_key(void *ctx, const char *path, struct buf *out, struct err *er
 }
 
 static struct signature_policy policy;
+static bool attached; /* to an engine that another engine_tool has started */
+
+static int dial_engine(void *directory, struct err *err)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (path_set(addr.sun_path, sizeof(addr.sun_path), err, "%s/engine.sock", (const char *)directory) < 0)
+        return -1;
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+        return err_set(err, ERR_UNAVAILABLE, (uint32_t)errno, "%s: %s", addr.sun_path, strerror(errno));
+    return fd;
+}
 
 static int start(const char *directory, const char *policy_path, struct err *err)
 {
@@ -69,9 +87,14 @@ static int start(const char *directory, const char *policy_path, struct err *err
         return -1;
     if (!policy_path && signature_policy_off(&policy, err) < 0)
         return -1;
+    if (attached) {
+        engine.dial = (struct engine_dial){ dial_engine, (void *)(uintptr_t)directory };
+        return 0;
+    }
     if (process_start_priv(directory, &pid, &priv.fd, err) < 0)
         return -1;
-    return priv_engine_start(&priv, PRIV_PODMAN, buf_bytes(&policy.json), err);
+    return priv_engine_start(&priv, engine.kind == ENGINE_DOCKER ? PRIV_DOCKER : PRIV_PODMAN, OWNER,
+                             buf_bytes(&policy.json), err);
 }
 
 static int load(const char *tree, struct workload *w, struct err *err)
@@ -135,9 +158,12 @@ static int apply(struct settings *s, struct err *err)
     struct runner_image images[IMAGES_MAX];
     struct owner owner;
     struct runner_report report = { .each = print_change };
-    if (owner_find("/etc", "automata", &owner, err) < 0 || load(s->tree, &w, err) < 0)
+    char views[PATH_MAX];
+    if (owner_find("/etc", OWNER, &owner, err) < 0 || engine_check_owner(&engine, &owner, err) < 0
+        || load(s->tree, &w, err) < 0 || path_set(views, sizeof(views), err, "%s/views", s->engine) < 0)
         return -1;
-    const struct runner r = { .engine = { .dial = { priv_engine_connect, &priv } },
+    const struct runner r = { .engine = engine,
+                              .views = engine.kind == ENGINE_DOCKER ? views : NULL,
                               .project = w.compose->project,
                               .tree = s->at ? s->at : s->tree,
                               .listing = w.listing,
@@ -159,8 +185,6 @@ static int apply(struct settings *s, struct err *err)
         printf("time %.3f %.3f\n", got - begin, now() - got);
     return rc;
 }
-
-static const struct engine engine = { .dial = { priv_engine_connect, &priv } };
 
 static int list(const char *project, struct err *err)
 {
@@ -260,6 +284,14 @@ static int run(const char *command, char **args, int n, struct settings *s, stru
         const struct runner r = { .engine = engine, .project = args[0] };
         return runner_stop(&r, NULL, err);
     }
+    if (!strcmp(command, "hold")) { /* until standard input ends */
+        char c;
+        puts("ready");
+        fflush(stdout);
+        while (read(0, &c, 1) > 0)
+            ;
+        return 0;
+    }
     if (!strcmp(command, "ping")) {
         if (engine_ping(&engine, version, sizeof(version), err) < 0)
             return -1;
@@ -282,7 +314,7 @@ static int run(const char *command, char **args, int n, struct settings *s, stru
 
 int main(int argc, char **argv)
 {
-    struct settings s = { 0 };
+    struct settings s = { .engine = argv[argc > 1] };
     struct err err = { 0 };
     char *args[8];
     int n = 0;
@@ -298,6 +330,10 @@ int main(int argc, char **argv)
             s.health_ms = (unsigned)strtoul(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--settle-ms") && i + 1 < argc)
             s.settle_ms = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "--docker"))
+            engine.kind = ENGINE_DOCKER;
+        else if (!strcmp(argv[i], "--attach"))
+            attached = true;
         else if (!strcmp(argv[i], "--plan"))
             s.plan = true;
         else if (!strcmp(argv[i], "--images-only"))
@@ -307,7 +343,7 @@ int main(int argc, char **argv)
     }
     if (argc < 3 || start(argv[1], s.policy, &err) < 0 || run(argv[2], args, n, &s, &err) < 0)
         return fail(&err);
-    close(priv.fd);
+    close_fd(&priv.fd);
     signature_policy_done(&policy);
     return 0;
 }

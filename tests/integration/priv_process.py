@@ -52,8 +52,9 @@ class Priv:
         data, fds, _, _ = socket.recv_fds(self.socket, 2 * SIZE, 4)
         return Reply(data, fds)
 
-    def start_engine(self, policy=ACCEPT_ALL, kind=1):
-        reply = self.ask(ENGINE, START, struct.pack("<H", kind), sealed(policy))
+    def start_engine(self, policy=ACCEPT_ALL, docker_for=None):
+        kind = struct.pack("<H", 2) + docker_for.encode() if docker_for else struct.pack("<H", 1)
+        reply = self.ask(ENGINE, START, kind, sealed(policy))
         assert reply.status == OK, reply.text
 
     def __enter__(self):

@@ -1,4 +1,5 @@
-"""Compose files run by real podman, reached as the agent reaches it: usage: test_engine.py BIN_DIR"""
+"""Compose files run by real podman, or docker, reached as the agent reaches it:
+usage: test_engine.py BIN_DIR [--docker] [TESTS]"""
 import json
 import os
 import re
@@ -11,23 +12,57 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import private_machine  # noqa: E402
 
-private_machine.enter("podman", "iptables", "runc", "docker-registry", "skopeo")
+DOCKER = "--docker" in sys.argv
+private_machine.enter("dockerd" if DOCKER else "podman", "iptables", "runc", "docker-registry", "skopeo")
+if DOCKER:
+    sys.argv.remove("--docker")
+    private_machine.make_owner_a_user()
 
 import images  # noqa: E402
 from registry import Registry, make_key  # noqa: E402
 
 TOOL = os.path.join(sys.argv.pop(1), "engine_tool")
+ENGINE = ["--docker"] if DOCKER else []
+ATTACH = [*ENGINE, "--attach"] if DOCKER else []
+DOCKERS = "/run/docker/engine"  # one for all tests, beside their folders
 SHELL = ["/bin/busybox", "sh", "-c"]
 ID = re.compile(r"^[0-9a-f]{64}$")
 
 
 def tool(directory, *args, ok=True, timeout=100):
-    done = subprocess.run([TOOL, directory, *args], capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run([TOOL, directory, *args, *ATTACH], capture_output=True, text=True, timeout=timeout)
     if ok:
         assert done.returncode == 0, f"{args}: {done.stderr}{done.stdout}"
         return done.stdout
     assert done.returncode == 1, f"{args}: {done.stdout}"
     return done.stderr
+
+
+class Held:
+    """docker runs on, as it does under the agent. podman's containers need nobody: each call starts it anew."""
+    process = None
+
+    @classmethod
+    def start(cls):
+        cls.process = subprocess.Popen([TOOL, DOCKERS, "hold", *ENGINE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert cls.process.stdout.readline() == "ready\n"
+
+    @classmethod
+    def stop(cls):
+        cls.process.stdin.close()
+        cls.process.wait(30)
+        cls.process.stdout.close()
+
+
+def setUpModule():
+    if DOCKER:
+        os.makedirs(os.path.dirname(DOCKERS))
+        Held.start()
+
+
+def tearDownModule():
+    if DOCKER:
+        Held.stop()
 
 
 class Workload:
@@ -37,8 +72,8 @@ class Workload:
     def __init__(self):
         Workload.count += 1
         name = f"w{Workload.count}"
-        self.tree = f"/run/{name}/tree"
-        self.engine = f"/run/{name}/engine"
+        self.tree = f"/run/{name}/tree" if not DOCKER else f"/run/docker/{name}"
+        self.engine = f"/run/{name}/engine" if not DOCKER else DOCKERS
         for folder in "config", "secrets":
             os.makedirs(f"{self.tree}/{folder}")
         os.chmod(self.tree, 0o700)  # as workload_tree_take() makes it
@@ -74,6 +109,15 @@ class Running(unittest.TestCase):
         self.w = Workload()
         self.w.image("bb")
         self.addCleanup(self.w.stop)
+
+    def until_healthy(self, service):
+        """docker's own word comes after one interval; the start waits for the check alone."""
+        for _ in range(100 if DOCKER else 1):
+            state = self.w.list()
+            if state[service]["health"] == "healthy":
+                break
+            time.sleep(0.1)
+        return state
 
     def changes(self, text):
         return dict(line.split() for line in text.splitlines() if not line.startswith(("image", "time")))
@@ -145,7 +189,7 @@ services:
     networks: [apart]
 networks: {apart: {}}
 """)
-        state = self.w.list()
+        state = self.until_healthy("web")
         self.assertEqual((state["web"]["health"], state["web"]["up"]), ("healthy", "up"))
         self.assertEqual((state["prepare"]["status"], state["prepare"]["code"]), ("exited", "0"))
         time.sleep(4)
@@ -243,7 +287,7 @@ services:
   once: {image: localhost/bb:1, command: [/bin/busybox, sh, -c, "/bin/busybox sleep 4; exit 3"]}
 """)
         pid = int(self.w.list()["again"]["pid"])
-        with subprocess.Popen([TOOL, self.w.engine, "watch", "14", "--tree", self.w.tree], stdout=subprocess.PIPE,
+        with subprocess.Popen([TOOL, self.w.engine, "watch", "14", "--tree", self.w.tree, *ATTACH], stdout=subprocess.PIPE,
                               text=True) as watch:
             time.sleep(3)
             os.kill(pid, signal.SIGKILL)
@@ -274,12 +318,52 @@ services:
     depends_on: [base]
     command: [/bin/busybox, sh, -c, "/bin/busybox wget -qO- http://127.0.0.1:81/shared; exec /bin/busybox sleep 1000"]
   alone: {image: localhost/bb:1, network_mode: none, command: [/bin/busybox, sh, -c, "/bin/busybox ip -o link; exec /bin/busybox sleep 1000"]}
-  host: {image: localhost/bb:1, network_mode: host}
-""")
+""" + ("" if DOCKER else "  host: {image: localhost/bb:1, network_mode: host}\n"))
         time.sleep(0.5)
         self.assertIn("shared", self.w.log("workload_beside_1"))
         self.assertEqual(self.w.log("workload_alone_1").count("\n"), 1)
         self.assertEqual({row["up"] for row in self.w.list().values()}, {"up"})
+
+    @unittest.skipUnless(DOCKER, "docker's own limits")
+    def test_what_docker_has_not(self):
+        error = self.w.apply("services: {host: {image: 'localhost/bb:1', network_mode: host}}", ok=False)
+        self.assertRegex(error, "service host: docker has no network_mode .* host: leave it out, or use podman")
+
+    @unittest.skipUnless(DOCKER, "podman's are its own defaults")
+    def test_capabilities_and_limits_are_podmans(self):
+        self.w.apply("""
+services:
+  usual: {image: localhost/bb:1, mem_limit: 64m, pids_limit: 77, restart: "on-failure:3", shm_size: 1m, init: true}
+  raw: {image: localhost/bb:1, cap_add: [NET_RAW], cap_drop: [ALL], tty: true, command: [/bin/busybox, sh, -c, "echo on a terminal; exec /bin/busybox sleep 1000"]}
+""")
+        caps = {}
+        for service in "usual", "raw":
+            with open(f"/proc/{self.w.list()[service]['pid']}/status") as f:
+                caps[service] = re.search(r"CapBnd:\s+(\w+)", f.read()).group(1)
+        self.assertEqual(caps, {"usual": "00000000800405fb", "raw": "0000000000002000"})
+        self.assertEqual(self.w.log("workload_raw_1"), "O:on a terminal\n")
+
+    @unittest.skipUnless(DOCKER, "podman needs no daemon")
+    def test_the_daemon_is_started_again(self):
+        self.w.apply("""
+services:
+  one: {image: localhost/bb:1, restart: always, networks: [a, b], command: [/bin/busybox, sh, -c, "while :; do echo x; /bin/busybox sleep 0.2; done"]}
+  two: {image: localhost/bb:1, networks: [b]}
+networks: {a: {}, b: {}}
+""")
+        before = self.w.list()
+        Held.stop()
+        self.addCleanup(lambda: Held.process.stdin.closed and Held.start())
+        os.kill(int(before["one"]["pid"]), 0)
+        Held.start()
+        self.assertEqual({s: (r["id"], r["pid"], r["up"]) for s, r in self.w.list().items()},
+                         {s: (r["id"], r["pid"], "up") for s, r in before.items()})
+        seen = self.w.log("workload_one_1").count("x")
+        time.sleep(1)
+        self.assertGreater(self.w.log("workload_one_1").count("x"), seen)
+        done = subprocess.run(["nsenter", "-t", before["one"]["pid"], "-n", "--", "/bin/busybox", "ip", "-o", "-4", "addr"],
+                              capture_output=True, text=True).stdout
+        self.assertEqual(done.count("inet"), 3, done)  # lo and two networks
 
     def test_agent_socket(self):
         import socket
@@ -312,6 +396,7 @@ services:
 
 class FromRegistry(unittest.TestCase):
     LOGIN = ("user", "pass word")
+    PULLS = DOCKERS if DOCKER else "/run/pull/engine"
 
     @classmethod
     def setUpClass(cls):
@@ -336,7 +421,7 @@ class FromRegistry(unittest.TestCase):
         cls.closed.stop()
 
     def pull(self, reference, *args, **more):
-        return tool("/run/pull/engine", "pull", reference, *args, **more)
+        return tool(self.PULLS, "pull", reference, *args, **more)
 
     def policy(self, value):
         with open("/run/policy.json", "w") as f:

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import struct
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,8 +32,9 @@ def ports(*records):
     return b"".join(struct.pack("<BBHHH", protocol, 0, first, last, 0) for protocol, first, last in records)
 
 
-class Firewall(unittest.TestCase):
+class Outside(unittest.TestCase):
     """Seen from a second network namespace behind a veth pair."""
+    directory = DIRECTORY
 
     @classmethod
     def setUpClass(cls):
@@ -45,13 +47,14 @@ class Firewall(unittest.TestCase):
         inside = ["nsenter", "-t", peer, "-n", "ip"]
         run(*inside, "addr", "add", "192.0.2.2/24", "dev", "veth1")
         run(*inside, "link", "set", "veth1", "up")
-        cls.priv = Priv(PRIV)
+        cls.priv = Priv(PRIV, cls.directory)
 
     @classmethod
     def tearDownClass(cls):
         cls.priv.__exit__()
         cls.outside.kill()
         cls.outside.wait()
+        subprocess.run(["ip", "link", "delete", "veth0"], capture_output=True)
 
     def setUp(self):
         subprocess.run(["nft", "delete", "table", "inet", "cvm_agent"], capture_output=True)
@@ -62,6 +65,8 @@ class Firewall(unittest.TestCase):
                               capture_output=True, timeout=10)
         return b"hello" in done.stdout
 
+
+class Firewall(Outside):
     def listen(self, port):
         server = socket.create_server(("0.0.0.0", port))
         self.addCleanup(server.close)
@@ -99,7 +104,7 @@ class Firewall(unittest.TestCase):
         reply = self.priv.ask(FIREWALL, payload=ports(*many))
         self.assertEqual(reply.status, OK, reply.text)
         listed = json.loads(run("nft", "-j", "list", "table", "inet", "cvm_agent"))["nftables"]
-        self.assertEqual(sum("rule" in one for one in listed), 2 * 500 + 9)
+        self.assertEqual(sum("rule" in one for one in listed), 2 * 500 + 13)
 
     def test_other_tables_are_left_alone(self):
         run("nft", "add table ip theirs; add chain ip theirs x; add rule ip theirs x tcp dport 1 accept")
@@ -188,12 +193,6 @@ class Engine(unittest.TestCase):
             self.assertEqual(priv.ask(ENGINE, STOP).status, OK)
             self.assertEqual(priv.ask(ENGINE, CONNECT).status, FAILED)
 
-    def test_docker_is_refused(self):
-        with Priv(PRIV) as priv:
-            reply = priv.ask(ENGINE, START, b"\2\0", sealed(b"{}"))
-            self.assertEqual(reply.status, FAILED)
-            self.assertIn("use podman", reply.text)
-
     def test_an_engine_that_was_killed_comes_back(self):
         with Priv(PRIV, "/run/killed/engine") as priv:
             priv.start_engine()
@@ -208,7 +207,10 @@ class Engine(unittest.TestCase):
         with Priv(PRIV) as priv:
             policy = b"{}"
             for payload, fd in [(b"", sealed(policy)), (b"\1", sealed(policy)), (b"\3\0", sealed(policy)),
-                                (b"\1\1", sealed(policy)), (b"\1\0", None), (b"\1\0", sealed(policy, 0)),
+                                (b"\1\1", sealed(policy)), (b"\1\0automata", sealed(policy)),
+                                (b"\2\0", sealed(policy)), (b"\2\0" + b"x" * 33, sealed(policy)),
+                                (b"\2\0-x", sealed(policy)), (b"\2\0x\"", sealed(policy)), (b"\2\0x\0", sealed(policy)),
+                                (b"\1\0", None), (b"\1\0", sealed(policy, 0)),
                                 (b"\1\0", sealed(b"x" * ((256 << 10) + 1)))]:
                 self.assertEqual(priv.ask(ENGINE, START, payload, fd).status, MALFORMED)
             self.assertEqual(priv.ask(ENGINE, 3).status, MALFORMED)
@@ -238,6 +240,78 @@ class Engine(unittest.TestCase):
                 return
             time.sleep(0.05)
         self.fail("podman outlives cvm-agent-priv")
+
+
+@unittest.skipUnless(shutil.which("dockerd"), "there is no dockerd: scripts/install-deps --docker")
+class Docker(Outside):
+    directory = "/run/docker/engine"
+
+    @classmethod
+    def setUpClass(cls):
+        private_machine.make_owner_a_user()
+        os.makedirs(os.path.dirname(cls.directory))
+        super().setUpClass()
+        cls.priv.start_engine(docker_for=private_machine.OWNER)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.priv.ask(ENGINE, STOP)
+        super().tearDownClass()
+
+    def api(self, method, path, body=None, raw=None):
+        reply = self.priv.ask(ENGINE, CONNECT)
+        self.assertEqual(reply.status, OK, reply.text)
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(fileno=reply.fds[0])
+        connection.sock.settimeout(60)
+        connection.request(method, "/v1.41" + path, raw or (json.dumps(body) if body else None),
+                           {"Content-Type": "application/x-tar" if raw else "application/json"})
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        self.assertLess(answer.status, 400, data)
+        return json.loads(data) if data.startswith(b"{") and b"\n{" not in data else data
+
+    def test_a_published_port_is_open_only_if_asked_for(self):
+        with images.archive("localhost/hello:1", ["/bin/busybox", "nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello"]) as path:
+            with open(path, "rb") as f:
+                self.api("POST", "/images/load?quiet=1", raw=f.read())
+        self.api("POST", "/networks/create", {"Name": "n", "Options": {"com.docker.network.bridge.name": "docker-00000001"}})
+        made = self.api("POST", "/containers/create?name=hello", {
+            "Image": "localhost/hello:1", "ExposedPorts": {"80/tcp": {}},
+            "HostConfig": {"NetworkMode": "n", "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}})
+        self.addCleanup(self.api, "DELETE", "/containers/hello?force=true")
+        self.api("POST", "/containers/hello/start")
+        self.assertEqual(self.priv.ask(FIREWALL, payload=ports((6, 80, 80))).status, OK)
+        self.assertFalse(self.reaches(8080))
+        self.assertEqual(self.priv.ask(FIREWALL, payload=ports((6, 8080, 8080))).status, OK)
+        self.assertTrue(self.reaches(8080))
+        with socket.create_connection(("127.0.0.1", 8080), 2) as local:
+            self.assertEqual(local.recv(5), b"hello")
+        # the main process dies of the signal that maintenance sends
+        reply = self.priv.ask(MAINTENANCE, payload=bytes.fromhex(made["Id"]) + struct.pack("<H", 15))
+        self.assertEqual(reply.status, OK, reply.text)
+
+    def test_the_folder_lets_containers_pass_and_nobody_look(self):
+        self.assertEqual(oct(os.stat(self.directory).st_mode & 0o777), "0o711")
+        for name in set(os.listdir(self.directory)) - {"docker.pid"}:
+            mode = os.stat(os.path.join(self.directory, name)).st_mode
+            self.assertEqual(mode & 0o006, 0, f"{name} {oct(mode)}")
+        for name, flags in ("files", {"ro", "nosuid", "nodev"}), ("secrets", {"ro", "nosuid", "nodev", "noexec"}):
+            with open("/proc/self/mounts") as f:
+                mine = [line.split()[3].split(",") for line in f if line.split()[1] == f"{self.directory}/views/{name}"]
+            self.assertEqual(len(mine), 1)
+            self.assertLessEqual(flags, set(mine[0]))
+
+    def test_killed_and_no_user(self):
+        pid = int(open(self.directory + "/docker.pid").read())
+        os.kill(pid, 9)
+        time.sleep(0.5)
+        self.assertEqual(self.api("GET", "/info")["Driver"], "overlay2")
+        with Priv(PRIV, "/run/second/engine") as priv:
+            reply = priv.ask(ENGINE, START, b"\2\0nobody-here", sealed(b"{}"))
+            self.assertEqual(reply.status, FAILED)
+            self.assertIn("useradd --system --user-group nobody-here", reply.text)
 
 
 if __name__ == "__main__":

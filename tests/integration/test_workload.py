@@ -1,5 +1,5 @@
-"""A workload from its folder to running containers: real podman, an emulated machine, the real verifier.
-usage: test_workload.py BIN_DIR [TESTS]"""
+"""A workload from its folder to running containers: real podman or docker, an emulated machine, the real verifier.
+usage: test_workload.py BIN_DIR [--docker] [TESTS]"""
 import base64
 import hashlib
 import json
@@ -14,7 +14,11 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import private_machine  # noqa: E402
 
-private_machine.enter("nft", "podman", "iptables", "runc")
+DOCKER = "--docker" in sys.argv
+private_machine.enter("nft", "dockerd" if DOCKER else "podman", "iptables", "runc")
+if DOCKER:
+    sys.argv.remove("--docker")
+    private_machine.make_owner_a_user()
 
 import images  # noqa: E402
 from agent_under_test import Agent, UnixConnection  # noqa: E402
@@ -49,6 +53,9 @@ class Workload:
         os.makedirs(os.path.join(self.path, "config/cvm_agent"))
         self.write("docker-compose.yml", compose)
         self.write("config/page", "one\n")
+        if DOCKER:
+            policy = {**(policy or {}), "cvm_config": {"container_api": {"container_engine": "docker"},
+                                                       **(policy or {}).get("cvm_config", {})}}
         if policy is not None:
             self.write("config/cvm_agent/cvm_agent_policy.json", json.dumps(policy))
         for path, text in (config or {}).items():
@@ -75,11 +82,13 @@ class Workload:
 
 
 class Machine:
-    """An agent with a workload, on an emulated shape; podman stops with the test."""
+    """An agent with a workload, on an emulated shape; the engine stops with the test."""
+    API = "/v1.41" if DOCKER else "/v4.0.0/libpod"
 
     def __init__(self, workload, shape="gcp-snp", options=(), state=None):
         self.workload, self.shape, self.options = workload, shape, list(options)
         self.state = state or tempfile.mkdtemp(dir="/run")
+        os.chmod(self.state, 0o711)  # docker's containers pass through
         self.agent = None
 
     def __enter__(self):
@@ -109,26 +118,29 @@ class Machine:
         document = document or self.agent.get("/collaterals/pcrs")
         return {int(k): base64.b64decode(v).hex() for k, v in document["tpm"]["pcrs"]["pcrs"].items()}
 
-    def podman(self, *args):
+    def engine(self, method, path):
         """Through the engine's own socket, as nobody but root can."""
         sock = os.path.join(self.state, "run" if not os.path.isdir(os.path.join(self.state, "workload")) else ".",
                             "workload/engine/engine.sock")
         connection = UnixConnection(os.path.realpath(sock))
-        connection.request(*args)
+        connection.request(method, self.API + path)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
         return answer.status, json.loads(body) if body else None
 
     def containers(self):
-        status, found = self.podman("GET", "/v4.0.0/libpod/containers/json?all=true")
+        status, found = self.engine("GET", "/containers/json?all=true")
         assert status == 200, found
         return {c["Labels"]["org.cvm-agent.service"]: c for c in found if "org.cvm-agent.service" in (c["Labels"] or {})}
 
-    def pid(self, service):
-        status, found = self.podman("GET", f"/v4.0.0/libpod/containers/{self.containers()[service]['Id']}/json")
+    def inspect(self, service):
+        status, found = self.engine("GET", f"/containers/{self.containers()[service]['Id']}/json")
         assert status == 200, found
-        return found["State"]["Pid"]
+        return found["State"]
+
+    def pid(self, service):
+        return self.inspect(service)["Pid"]
 
     def inside(self, service, *command):
         return subprocess.run(["nsenter", "-t", str(self.pid(service)), "-m", "--", *command], capture_output=True,
@@ -146,7 +158,7 @@ class Machine:
 
     def kill_containers(self):
         for container in self.containers().values():
-            self.podman("DELETE", f"/v4.0.0/libpod/containers/{container['Id']}?force=true&timeout=0")
+            self.engine("DELETE", f"/containers/{container['Id']}?force=true&timeout=0")
 
     def __exit__(self, *_):
         try:
@@ -187,7 +199,7 @@ class Start(unittest.TestCase):
         m.wait()
         found = m.containers()
         self.assertEqual({k: v["State"] for k, v in found.items()}, {"web": "running", "db": "running"})
-        self.assertLess(found["db"]["StartedAt"], found["web"]["StartedAt"] + 1)
+        self.assertLess(m.inspect("db")["StartedAt"], m.inspect("web")["StartedAt"])
         self.assertEqual(m.inside("web", "/bin/busybox", "cat", "/srv/page").stdout, "one\n")
         self.assertNotEqual(m.inside("web", "/bin/busybox", "sh", "-c", "echo x > /srv/page").returncode, 0)
         self.assertNotRegex(m.inside("web", "/bin/busybox", "ls", "/dev").stdout, "tpm|sev|tdx|sd|vd")

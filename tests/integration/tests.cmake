@@ -153,9 +153,18 @@ if(CVM_EMULATOR)
     cvm_script_test(test_update /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
         ${CMAKE_BINARY_DIR}/bin)
     set_tests_properties(test_update PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON)
+    cvm_script_test(test_workload_docker /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_workload.py
+        ${CMAKE_BINARY_DIR}/bin --docker)
+    set_tests_properties(test_workload_docker PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL ON)
+    cvm_script_test(test_update_docker /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
+        ${CMAKE_BINARY_DIR}/bin --docker Updates.test_what_changed_is_replaced_and_nothing_else
+        Updates.test_a_service_that_does_not_come_up Updates.test_logs Updates.test_maintenance)
+    set_tests_properties(test_update_docker PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL ON)
 endif()
 cvm_script_test(test_engine /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_engine.py ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(test_engine PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+cvm_script_test(test_engine_docker /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_engine.py ${CMAKE_BINARY_DIR}/bin --docker)
+set_tests_properties(test_engine_docker PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 cvm_script_test(test_rego_differential /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_differential.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli 320)
 if(CVM_EMULATOR)

@@ -155,7 +155,8 @@ static void owners(void **state)
     AUTO(close_fd) int fd = mkstemp(path);
     static const char text[] = "root:1:1\nautomata2:100000:65536\nautomata:200000:65536\n";
     assert_true(fd >= 0 && write(fd, text, sizeof(text) - 1) == sizeof(text) - 1);
-    const struct lint_machine good = { path, path }, half = { path, "/nonexistent/subgid" };
+    const struct lint_machine good = { .subuid = path, .subgid = path },
+                              half = { .subuid = path, .subgid = "/nonexistent/subgid" };
     const struct {
         const struct lint_machine *machine;
         const char *owner;
@@ -172,6 +173,40 @@ static void owners(void **state)
         assert_int_equal(l.errors, cases[i].errors);
         if (l.errors)
             assert_non_null(strstr(l.finding[0].text, "add the line"));
+    }
+    unlink(path);
+}
+
+static void docker(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test_lint.XXXXXX";
+    AUTO(close_fd) int fd = mkstemp(path);
+    static const char text[] = "root:x:0:0::/:/bin/sh\nautomata:x:990:990::/:/bin/false\n";
+    assert_true(fd >= 0 && write(fd, text, sizeof(text) - 1) == sizeof(text) - 1);
+    const struct lint_machine machine = { .passwd = path, .group = path };
+    static const struct {
+        const char *engine, *owner, *service, *says;
+    } cases[] = {
+        { "docker", "automata", "  s: {" OK_IMAGE "}\n", NULL },
+        { "podman", "nobody-here", "  s: {" OK_IMAGE "}\n", NULL },
+        { "docker", "nobody-here", "  s: {" OK_IMAGE "}\n",
+          "add it (useradd --system --user-group nobody-here)" },
+        { "docker", "automata", "  s: {" OK_IMAGE ", network_mode: host}\n", "docker has no host network" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(lint_done) struct lint l = { 0 };
+        char policy[160];
+        snprintf(
+            policy, sizeof(policy),
+            "{\"cvm_config\":{\"container_api\":{\"container_engine\":\"%s\",\"container_owner\":\"%s\"}}}",
+            cases[i].engine, cases[i].owner);
+        lint(cases[i].service, policy, &machine, &l);
+        assert_int_equal(l.errors > 0, cases[i].says != NULL);
+        for (size_t k = 0; cases[i].says && k < l.n; k++) {
+            if (l.finding[k].level == LINT_ERROR)
+                assert_non_null(strstr(l.finding[k].text, cases[i].says));
+        }
     }
     unlink(path);
 }
@@ -197,7 +232,7 @@ static void many_findings_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(each_finding), cmocka_unit_test(clean),
-                                        cmocka_unit_test(owners),
+                                        cmocka_unit_test(owners), cmocka_unit_test(docker),
                                         cmocka_unit_test(many_findings_are_counted) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
