@@ -92,7 +92,11 @@ static const char *read_quoted(struct lines *l, int quote)
         if (c < 0)
             compose_fail(l->r, (struct compose_at){ began, 1 }, "a quote is not closed");
         if (c != '\\' || quote == '\'') {
-            put(l, c);
+            const bool pair = c == '\\' && (peek(l) == quote || peek(l) == c);
+            if (!pair || peek(l) == c)
+                put(l, c);
+            if (pair) /* 'Let\'s go'; two backslashes are two */
+                put(l, get(l));
             continue;
         }
         static const char names[] = "nrt\"\\", bytes[] = "\n\r\t\"\\";
@@ -119,7 +123,7 @@ static const char *read_quoted(struct lines *l, int quote)
 
 static const char *read_plain(struct lines *l)
 {
-    int before = ' ';
+    int before = '='; /* of a comment a blank comes before, and a value */
     struct buf *b = &l->r->scratch;
     b->n = 0;
     while (peek(l) >= 0 && peek(l) != '\n' && !(peek(l) == '#' && (before == ' ' || before == '\t')))

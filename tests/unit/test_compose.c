@@ -292,12 +292,13 @@ static void dotenv_files(void **state)
     static const char env[] =
         "\xEF\xBB\xBF# comment\r\n\r\nA=1\r\nexport B = two  words # cut\n"
         "C='$A \\n'  # kept\nD=\"$A\\n\\$A \\\"q\\\"\"\nE=\nF=\"l1\nl2\"\nA=last\nG=$A#x\n"
-        "export=odd\nUNSET\nH=a'b'";
+        "export=odd\nUNSET\nH=a'b'\nI=#5a # cut\nJ= #x\nK='Let\\'s go'\nL='a\\b\\\\'";
     static const struct {
         const char *key, *want;
-    } rows[] = { { "A", "last" },        { "B", "two  words" }, { "C", "$A \\n" },
-                 { "D", "1\n$A \"q\"" }, { "E", "" },           { "F", "l1\nl2" },
-                 { "G", "last#x" },      { "export", "odd" },   { "H", "a'b'" } };
+    } rows[] = { { "A", "last" },    { "B", "two  words" }, { "C", "$A \\n" }, { "D", "1\n$A \"q\"" },
+                 { "E", "" },        { "F", "l1\nl2" },     { "G", "last#x" }, { "export", "odd" },
+                 { "H", "a'b'" },    { "I", "#5a" },        { "J", "#x" },     { "K", "Let's go" },
+                 { "L", "a\\b\\\\" } };
     AUTO(compose_drop) struct compose *c = parse("services: {s: {image: a.b/c}}", env);
     assert_int_equal(c->dotenv.n, ARRAY_SIZE(rows));
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
