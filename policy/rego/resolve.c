@@ -102,13 +102,18 @@ void scope_mention_body(struct compiler *c, const struct body *b)
         mention_expr(c, b->item[i]);
 }
 
+static bool is_document(const struct node *n)
+{
+    const struct bytes name = bytes_of(n->value->text, n->value->n);
+    return bytes_equal(name, bytes_str("input")) || bytes_equal(name, bytes_str("data"));
+}
+
 static struct var *declare(struct compiler *c, const struct node *n)
 {
     struct scope *s = c->scope;
     int len = (int)n->value->n;
     const struct var *before = names_get(&s->declared, n->value);
-    if ((len == 5 && memcmp(n->value->text, "input", 5) == 0)
-        || (len == 4 && memcmp(n->value->text, "data", 4) == 0))
+    if (is_document(n))
         compile_fail(c, n->at, "%.*s cannot be assigned to: it is a document of its own", len,
                      n->value->text);
     if (before && before->argument)
@@ -125,6 +130,9 @@ static struct var *declare(struct compiler *c, const struct node *n)
 
 void scope_arguments(struct compiler *c, const struct node *n)
 {
+    if (n->kind == N_VAR && !n->wildcard && c->m->v1 && is_document(n))
+        compile_fail(c, n->at, "%.*s cannot be an argument: it is a document of its own", (int)n->value->n,
+                     n->value->text);
     if (n->kind == N_VAR && !n->wildcard && !names_get(&c->scope->declared, n->value)) {
         struct var *v = new_var(c, n->value, n->at, c->scope);
         v->argument = true;

@@ -141,6 +141,8 @@ static void bodies(void **state)
         { "p = {\"a\": x | x := [1, 2][_]}", "error unique" },
         { "p = [[x, y] | x := [1, 2][_]; y := [x, 3][_]]", "[[1,1],[1,3],[2,2],[2,3]]" },
         { "p { x := 1; x := 2 }", "refused assigned above" },
+        { "import rego.v1\nf(data) := 1\np if f(1) == 1", "refused data cannot be an argument" },
+        { "import rego.v1\nf([a, input]) := a\np if f([1, 2]) == 1", "refused input cannot be an argument" },
         { "p { x == 1; x := 1 }", "refused referenced above" },
         { "p { x > 1 }", "refused var x is unsafe" },
         { "p { not x }", "refused var x is unsafe" },
