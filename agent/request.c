@@ -3,6 +3,7 @@
 #include "agent/appraisal_route.h"
 #include "agent/logs_route.h"
 #include "agent/operate.h"
+#include "agent/refusal.h"
 #include "agent/routes.h"
 #include "agent/server.h"
 #include "agent/verify_route.h"
@@ -216,9 +217,34 @@ static int check_whole(const struct request *r, const char *version, struct err 
     return 0;
 }
 
+/* Two of these, or both, are read differently by different programs on the way. */
+static enum MHD_Result count_framing(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    unsigned *count = cls;
+    (void)kind;
+    if (!strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH)
+        || !strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING))
+        ++*count;
+    if (!strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) && strcasecmp(value, "chunked") != 0)
+        *count += 2;
+    return MHD_YES;
+}
+
+/* RFC 9112, section 6.3. */
+static int check_framing(const struct request *r, struct err *err)
+{
+    unsigned count = 0;
+    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_framing, &count);
+    if (count > 1)
+        return err_set(err, ERR_INPUT, 0,
+                       "the length of the body is not clear: want one Content-Length, or \"chunked\"");
+    return 0;
+}
+
 static int route_checked(struct request *r, const char *method, struct err *err)
 {
-    if (target_parse(bytes_str(r->raw), &r->target, err) < 0 || check_host(r, err) < 0)
+    if (check_framing(r, err) < 0 || target_parse(bytes_str(r->raw), &r->target, err) < 0
+        || check_host(r, err) < 0)
         return -1;
     r->route = route_find(method, r->target.path, r->port, appraiser_is_outside(server_appraiser(r->server)),
                           &r->segment, &r->allow, err);
@@ -291,7 +317,7 @@ enum MHD_Result request_answer(struct request *r)
     if (!r->stream)
         out = buf_new(0); /* the response owns the bytes now */
     add_headers(r, response, error);
-    enum MHD_Result queued = MHD_queue_response(r->connection, r->status, response);
+    enum MHD_Result queued = refusal_not(r->connection, r->status, response);
     MHD_destroy_response(response);
     if (!r->counted)
         server_count(r->server, r, now_us() - r->began_us);

@@ -4,6 +4,7 @@
 #include "agent/linger.h"
 #include "agent/metrics.h"
 #include "agent/operate.h"
+#include "agent/refusal.h"
 #include "agent/service_sockets.h"
 #include "agent/workload_start.h"
 #include "base/auto.h"
@@ -16,8 +17,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Per connection: request head, read buffer and response head. */
-#define CONNECTION_MEMORY (16u << 10)
+/* Per connection: request head, and the head of the response, which must find room. */
+#define CONNECTION_MEMORY (REQUEST_HEAD_MAX + (4u << 10))
 #define EVENT_STACK       (256u << 10)
 /* Above our own limits (struct limits and what is still being closed), which decide first. */
 #define LIBRARY_CONNECTIONS 4096u
@@ -136,7 +137,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     if (!r)
         return MHD_NO;
     if (!r->routed) {
-        if (!conns_busy(side->conns, fd_of(connection), now_ms(), &r->who, &tag))
+        if (refusal_of_head(connection)
+            || !conns_busy(side->conns, fd_of(connection), now_ms(), &r->who, &tag))
             return MHD_NO;
         r->port = (enum port)(tag & PORT_MASK);
         if (r->port == PORT_SERVICE)
@@ -174,8 +176,9 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
                           enum MHD_ConnectionNotificationCode what)
 {
     struct side *side = cls;
-    (void)context;
-    if (what == MHD_CONNECTION_NOTIFY_CLOSED)
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        *context = refusal_context(side->server->linger);
+    else
         conns_remove(side->conns, fd_of(connection));
 }
 
@@ -241,7 +244,7 @@ int server_new(const struct server_options *options, struct server **out, struct
         server_free(s);
         return err_set(err, ERR_IO, ENOMEM, "no memory for the server");
     }
-    if (linger_new(&s->linger, err) < 0 || start_side(&s->inside, NULL, err) < 0
+    if (refusal_init(err) < 0 || linger_new(&s->linger, err) < 0 || start_side(&s->inside, NULL, err) < 0
         || start_side(&s->outside, options->tls, err) < 0) {
         server_free(s);
         return -1;

@@ -171,3 +171,10 @@ def read_response(sock, head=False):
     response.begin()
     body = response.read()
     return response.status, {k.lower(): v for k, v in response.getheaders()}, body
+
+
+def error_of(answer):
+    """The sentence of an answer that is an error: status, headers, body."""
+    body = json.loads(answer[2])
+    assert list(body) == ["error"] and len(body["error"]) > 10, body
+    return body["error"]

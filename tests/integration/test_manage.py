@@ -13,15 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_under_test import Agent, read_response  # noqa: E402
+from agent_under_test import Agent, error_of, read_response  # noqa: E402
 
 BINARY = sys.argv.pop(1)
-
-
-def error_of(answer):
-    body = json.loads(answer[2])
-    assert list(body) == ["error"] and len(body["error"]) > 10, body
-    return body["error"]
 
 
 def bearer(token):

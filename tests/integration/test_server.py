@@ -14,15 +14,9 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_under_test import Agent, read_response  # noqa: E402
+from agent_under_test import Agent, error_of, read_response  # noqa: E402
 
 BINARY = sys.argv.pop(1)
-
-
-def error_of(answer):
-    body = json.loads(answer[2])
-    assert list(body) == ["error"] and len(body["error"]) > 10, body
-    return body["error"]
 
 
 class LateJournal(unittest.TestCase):
@@ -326,63 +320,6 @@ class Limits(unittest.TestCase):
                 pass
         return n
 
-    def test_rate_of_outside_addresses(self):
-        with Agent(BINARY) as agent:
-            with agent.tls("127.0.0.2") as sock:
-                statuses = [agent.raw(b"GET /collaterals/1 HTTP/1.1\r\n\r\n", sock) for _ in range(40)]
-                ok = sum(s[0] == 200 for s in statuses)
-                limited = [s for s in statuses if s[0] == 429]
-                self.assertEqual(ok + len(limited), 40)
-                self.assertTrue(20 <= ok <= 24, ok)
-                self.assertEqual(limited[0][1]["retry-after"], "1")
-                self.assertIn("try again", error_of(limited[0]))
-                self.assertEqual(agent.raw(b"GET /healthz HTTP/1.1\r\n\r\n", sock)[0], 200)
-            self.assertEqual(agent.ask("/golden-measurement", outside=True, source="127.0.0.2")[0], 429)
-            self.assertEqual(agent.ask("/golden-measurement", outside=True, source="127.0.0.3")[0], 200)
-            for _ in range(40):
-                self.assertEqual(agent.ask("/collaterals/1")[0], 200)
-
-    def test_full_queue(self):
-        with Agent(BINARY, env={"CVM_FAKE_DELAY_MS": "300", "CVM_FAKE_DEPTH": "4"}) as agent:
-            socks = [agent.connect() for _ in range(12)]
-            for sock in socks:
-                sock.sendall(b"GET /collaterals/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            start = time.monotonic()
-            self.assertEqual(agent.ask("/healthz")[0], 200)
-            self.assertLess(time.monotonic() - start, 0.1)
-            answers = [read_response(sock) for sock in socks]
-            statuses = [a[0] for a in answers]
-            self.assertEqual(set(statuses), {200, 429})
-            self.assertTrue(4 <= statuses.count(200) <= 6)
-            self.assertTrue(all("retry-after" in a[1] for a in answers if a[0] == 429))
-
-    def test_health_under_load(self):
-        with Agent(BINARY, env={"CVM_FAKE_DELAY_MS": "5"}) as agent:
-            end = time.monotonic() + 3
-            errors = []
-
-            def load():
-                with agent.connect() as sock:
-                    while time.monotonic() < end:
-                        status = agent.raw(b"GET /collaterals/abc HTTP/1.1\r\nHost: localhost\r\n\r\n", sock)[0]
-                        if status not in (200, 429):
-                            errors.append(status)
-
-            threads = [threading.Thread(target=load) for _ in range(64)]
-            for thread in threads:
-                thread.start()
-            worst = 0
-            while time.monotonic() < end:
-                start = time.monotonic()
-                with agent.connect() as sock:
-                    self.assertEqual(agent.raw(b"GET /healthz HTTP/1.1\r\n\r\n", sock)[0], 200)
-                worst = max(worst, time.monotonic() - start)
-                time.sleep(0.05)
-            for thread in threads:
-                thread.join()
-            self.assertEqual(errors, [])
-            self.assertLess(worst, 1.0)  # this process is the slow one: 64 Python threads
-
 
 class StartStop(unittest.TestCase):
     def run_agent(self, *args, env=None):
@@ -461,7 +398,7 @@ class StartStop(unittest.TestCase):
             return None
 
     def test_reload(self):
-        with Agent(BINARY, settings={"limits": {"evidence_burst": 1}}) as agent:
+        with Agent(BINARY, settings={"limits": {"evidence_burst": 1, "evidence_per_second": 1}}) as agent:
             self.assertEqual([agent.ask("/collaterals/1", outside=True)[0] for _ in range(2)], [200, 429])
             agent.write_settings({"log_level": "warning", "limits": {"evidence_burst": 50, "evidence_per_second": 1000}})
             agent.process.send_signal(signal.SIGHUP)

@@ -37,9 +37,10 @@ cvm_test(test_report_tsm SOURCES integration/test_report_tsm.c support/fuse_tsm.
 add_executable(agent_over_fake ${CMAKE_SOURCE_DIR}/agent/main.c ${CMAKE_SOURCE_DIR}/agent/machine.c integration/fake_collector.c)
 target_link_libraries(agent_over_fake PRIVATE agent cvm_flags)
 set_target_properties(agent_over_fake PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-add_test(NAME test_server COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server.py
-    ${CMAKE_BINARY_DIR}/bin/agent_over_fake)
-set_tests_properties(test_server PROPERTIES TIMEOUT 120 LABELS integration)
+foreach(part server http_errors load)
+    cvm_script_test(test_${part} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_${part}.py
+        ${CMAKE_BINARY_DIR}/bin/agent_over_fake)
+endforeach()
 cvm_test(test_vek SOURCES integration/test_vek.c support/http_server.c DEPENDS tee LIBS PkgConfig::MHD Threads::Threads
     LABELS integration)
 foreach(part Usage Inspect Eventlog)
