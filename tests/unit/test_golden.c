@@ -374,6 +374,9 @@ static void automata_documents_are_read(void **state)
            &r, "golden.pcrs", CHECK_OK, "1 PCRs");
     expect(LIST("\"index\":\"0x17\",\"pcr\":\"0x" Z32 "\",\"measure_pcr\":true"), &r, "golden.pcrs", CHECK_OK,
            "");
+    expect(LIST("\"index\":\"0xb\",\"pcr\":\"0x" H32 "\",\"all_events\":[\"0x" Z32
+                "\"],\"measure_pcr\":true"),
+           &r, "golden.pcrs", CHECK_OK, "1 PCRs");
     expect(LIST("\"index\":\"0xb\",\"pcr\":\"0x" Z32 "\",\"measure_pcr\":true"), &r, "golden.pcrs",
            CHECK_FAILED, "PCR 11");
     expect("{\"golden_measurement\":{\"pcrs\":[{\"index\":11,\"pcr\":\"" Z32
@@ -490,7 +493,7 @@ static void refusals_name_the_place(void **state)
         { LIST("\"index\":4,\"pcr\":\"" H32 "\"},{\"index\":\"0x4\",\"pcr\":\"" H32 "\""),
           "pcrs[1]: PCR 4 is given twice" },
         { LIST("\"index\":4"), "pcrs[0] has no index, or no pcr" },
-        { LIST("\"index\":4,\"pcr\":\"" H32 "\",\"all_events\":[]"), "pcrs[0].all_events is not" },
+        { LIST("\"index\":4,\"pcr\":\"" H32 "\",\"every_event\":[]"), "pcrs[0].every_event is not" },
         { LIST("\"index\":4,\"pcr\":\"" H32 "\",\"measure_events\":[" A "]"), "differ in length" },
         { LIST("\"index\":4,\"pcr\":\"" H32 "\",\"measure_events_idx\":{}"),
           "measure_events_idx is not an array" },
@@ -499,6 +502,8 @@ static void refusals_name_the_place(void **state)
         { LIST("\"index\":4,\"pcr\":\"" H32 "\",\"measure_pcr\":false"),
           "has a value, and measure_pcr false" },
         { LIST("\"index\":4,\"pcr\":\"" H32 "\",\"measure_pcr\":1"), "measure_pcr is neither" },
+        { LIST("\"index\":4,\"pcr\":\"" Z32 "\",\"all_events\":[\"" H32 "\"]"), "add \"measure_pcr\"" },
+        { LIST("\"index\":4,\"pcr\":\"" H32 "\",\"all_events\":{}"), "all_events is not a member" },
         { DOC("\"pcrs\":[4]"), "pcrs[0] has no index" },
         { DOC("\"workload\":7"), "golden_measurement.workload is not an object" },
         { DOC("\"workload\":{}"), "golden_measurement.workload is neither null" },
