@@ -107,12 +107,19 @@ static int read_path(const json_t *v, const char *name, const char *folder, stru
     return read_below(folder, json_string_value(v), out, err) < 0 ? err_while(err, "read the named file") : 0;
 }
 
+/* Clients write null for what they leave out. */
+static json_t *member(const json_t *root, const char *name)
+{
+    json_t *v = json_object_get(root, name);
+    return json_is_null(v) ? NULL : v;
+}
+
 static int put_document(const struct json_spans *spans, const char *name, const char *folder, struct buf *out,
                         struct err *err)
 {
     char path_name[40];
     snprintf(path_name, sizeof(path_name), "%s_path", name);
-    json_t *v = json_object_get(spans->root, name), *path = json_object_get(spans->root, path_name);
+    json_t *v = member(spans->root, name), *path = member(spans->root, path_name);
     if (v && path)
         return err_set(err, ERR_INPUT, 0, "%s and %s exclude each other", name, path_name);
     if (path)
@@ -124,7 +131,7 @@ static int put_document(const struct json_spans *spans, const char *name, const 
         if (json_spans_whole(spans, v, &whole, err) < 0)
             return -1;
         json_put(out, whole, false);
-    } else if (v && !json_is_null(v))
+    } else if (v)
         return err_set(err, ERR_INPUT, 0, "%s: want JSON inside text, or an object", name);
     return buf_check(out, name, err);
 }
@@ -136,10 +143,10 @@ static int read_document(const struct json_spans *spans, const char *name, const
 {
     char path_name[40];
     snprintf(path_name, sizeof(path_name), "%s_path", name);
-    const json_t *v = json_object_get(spans->root, name), *path = json_object_get(spans->root, path_name);
+    const json_t *v = member(spans->root, name), *path = member(spans->root, path_name);
     if (put_document(spans, name, folder, out, err) < 0)
         return -1;
-    if (!out->n && (path || (v && !json_is_null(v))))
+    if (!out->n && (path || v))
         return err_set(err, ERR_INPUT, 0, "%s: empty: leave it out if there is none",
                        path ? path_name : name);
     return 0;
@@ -150,7 +157,7 @@ static int read_collaterals(struct verify_body *b, const struct json_spans *span
                             const char *folder, struct err *err)
 {
     json_t *v = json_object_get(spans->root, "collaterals");
-    if (json_is_object(v) && !json_object_get(spans->root, "collaterals_path"))
+    if (json_is_object(v) && !member(spans->root, "collaterals_path"))
         return document_from_spans(spans, v, text_n, &b->document, err);
     if (read_document(spans, "collaterals", folder, &b->collaterals, err) < 0)
         return -1;

@@ -464,6 +464,11 @@ class Verify(unittest.TestCase):
             self.assertNotIn("error", answer)
         status, answer = self.post({**body, "collaterals": doc, "golden_measurement": self.golden})
         self.assertTrue(answer["success"], answer.get("error"))
+        nulls = dict.fromkeys(("collaterals_path", "golden_measurement_path", "policy", "at"))  # what is left out
+        for documents in ({}, {"collaterals": doc, "golden_measurement": self.golden}):
+            status, answer = self.post({**body, **documents, **nulls})
+            self.assertEqual((status, answer.get("success")), (200, True), answer.get("error"))
+            self.assertIs(self.checks(answer)["golden.tee"]["ok"], True)
         status, answer = self.post({**body, "nonce": "another"})
         self.assertEqual((status, answer["success"]), (200, False))
         body.pop("trust_roots")
