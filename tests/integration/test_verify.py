@@ -426,6 +426,20 @@ class Verify(unittest.TestCase):
                                               "go-tpm-tools") if r != rule)
                 self.refused(doc, "--accept-self-asserted-ak", "--accept-binding", others, *self.accept())
 
+    def test_older_key(self):
+        """Documents of older agents name the key without its public area."""
+        if BARE or AZURE:
+            self.skipTest("another key")
+        doc = self.tied(16, bytes(32), bytes(64))
+        del doc["tpm"]["ak_public"]
+        accept = "--accept-binding", "automata-late", *self.accept()
+        without = [o for o in accept if o != "--accept-self-asserted-ak"]
+        self.assertIs(self.checks(self.refused(doc, *without))["tpm.ak_attributes"]["ok"], False)
+        answer = self.verified(doc, "--accept-self-asserted-ak", *without)
+        self.assertIs(self.checks(answer)["tpm.ak_attributes"]["ok"], None)
+        doc["platform"] = self.doc["platform"]
+        self.assertIs(self.checks(self.refused(doc, "--accept-self-asserted-ak", *without))["tpm.ak_attributes"]["ok"], False)
+
     # ---- malformed ----
 
     def test_malformed(self):
