@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <linux/magic.h>
@@ -137,7 +138,8 @@ static int put_storage_conf(const struct priv_context *c, struct err *err)
 /* Containers of docker pass through. */
 static int set_mode(const char *directory, mode_t mode, struct err *err)
 {
-    return chmod(directory, mode) == 0
+    AUTO(close_fd) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && fchmod(fd, mode) == 0
                ? 0
                : err_set(err, ERR_IO, (uint32_t)errno, "cannot set the mode of %.150s: %s", directory,
                          strerror(errno));
