@@ -19,7 +19,7 @@ if DOCKER:
     private_machine.make_owner_a_user()
 
 import images  # noqa: E402
-from registry import Registry, make_key  # noqa: E402
+from registry import Registry, TokenServer, make_key  # noqa: E402
 
 TOOL = os.path.join(sys.argv.pop(1), "engine_tool")
 ENGINE = ["--docker"] if DOCKER else []
@@ -414,11 +414,18 @@ class FromRegistry(unittest.TestCase):
         cls.open.sign("foreign", "1", other)
         cls.open.sign("moved", "1", key, identity="127.0.0.1:5001/signed:1")
         cls.closed.push("/run/unsigned.tar", "private:1")
+        cls.tokens = TokenServer("/run/tokens", ("user", "pass word"))
+        cls.token = Registry("/run/token", 5003, tokens=cls.tokens)
+        for name in "signed", "unsigned":
+            cls.token.push(f"/run/{name}.tar", name + ":1")
+        cls.token.sign("signed", "1", key)
 
     @classmethod
     def tearDownClass(cls):
         cls.open.stop()
         cls.closed.stop()
+        cls.token.stop()
+        cls.tokens.stop()
 
     def pull(self, reference, *args, **more):
         return tool(self.PULLS, "pull", reference, *args, **more)
@@ -440,6 +447,24 @@ class FromRegistry(unittest.TestCase):
         self.assertIn("denied:", self.pull("127.0.0.1:5002/private:1", "--user", "user", "--password", "wrong", ok=False))
         got = self.pull("127.0.0.1:5002/private:1", "--user", self.LOGIN[0], "--password", self.LOGIN[1])
         self.assertEqual(got.strip(), self.ids["unsigned"])
+
+    def test_login_for_a_token(self):
+        """The registry wants a bearer token, which another server gives: it judges what the engine and we bring."""
+        login = "--user", self.LOGIN[0], "--password", self.LOGIN[1]
+        self.assertIn("denied:", self.pull("127.0.0.1:5003/unsigned:1", ok=False))
+        self.assertIn("denied:", self.pull("127.0.0.1:5003/unsigned:1", "--user", "user", "--password", "wrong", ok=False))
+        self.assertEqual(self.pull("127.0.0.1:5003/unsigned:1", *login).strip(), self.ids["unsigned"])
+        policy = self.policy({"transports": {"docker": {"127.0.0.1:5003": [
+            {"type": "sigstoreSigned", "keyPath": self.public, "signedIdentity": {"type": "matchRepository"}}]}}})
+        self.tokens.asked.clear()
+        self.assertEqual(self.pull("127.0.0.1:5003/signed:1", *policy, *login).strip(), self.ids["signed"])
+        ours = self.tokens.asked[0]  # the signature is read before anything is pulled
+        self.assertEqual(ours, ({"scope": ["repository:signed:pull"], "service": ["registry.test"]}, True))
+        for args in [], ["--user", "user", "--password", "wrong"]:
+            error = self.pull("127.0.0.1:5003/signed:1", *policy, *args, ok=False)
+            self.assertTrue(error.startswith("denied:"), error)
+            self.assertNotIn("wrong", error)
+        self.assertIn("signature", self.pull("127.0.0.1:5003/unsigned:1", *policy, *login, ok=False))
 
     def test_signatures(self):
         policy = self.policy({"transports": {"docker": {"127.0.0.1:5001": [
