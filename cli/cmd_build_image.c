@@ -23,12 +23,15 @@ static int own_folder(char *out, size_t size, struct err *err)
     return 0;
 }
 
+/* What the script signs with is this program. */
 static int run_script(const char *name, char **argv)
 {
-    char folder[PATH_MAX], path[PATH_MAX];
+    char folder[PATH_MAX], path[PATH_MAX], self[PATH_MAX];
     struct err err = { 0 };
     if (own_folder(folder, sizeof(folder), &err) < 0)
         return fail_err(STATUS_ENVIRONMENT, name, "cannot start", &err);
+    if (path_set(self, sizeof(self), &err, "%s/cvm-cli", folder) < 0 || setenv("CVM_CLI", self, 1) < 0)
+        return fail(STATUS_ENVIRONMENT, name, "cannot start", "its environment cannot be set");
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         if (path_set(path, sizeof(path), &err, "%s/%s/%s", folder, places[i], name) < 0)
             return fail_err(STATUS_ENVIRONMENT, name, "cannot start", &err);
@@ -57,7 +60,8 @@ static int run_update(int argc, char **argv)
 
 const struct command command_build_image = {
     "build-image",
-    "[-o BASE] [--workload DIR] [--format F]",
+    "[-o BASE] [--workload DIR] [--format F] [--secure-boot-key KEY.pem --secure-boot-cert CERT.pem] "
+    "[--sign-key KEY.pem]",
     "Builds a disk image with measured boot, verified root and the agent",
     "Runs scripts/build-image; see its --help, and docs/image.md.\n",
     run_build,

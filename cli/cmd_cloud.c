@@ -260,7 +260,7 @@ static int check_disk(struct deployment *d)
     char id[64];
     if (stat(cloud_var(d, "disk"), &st) < 0 || !S_ISREG(st.st_mode))
         return fail(STATUS_INPUT, cloud_var(d, "disk"), "no such disk image",
-                    "scripts/build-image makes one, --disk names another");
+                    "cvm-cli build-image makes one, --disk names another");
     snprintf(id, sizeof(id), "%lld:%lld", (long long)st.st_size, (long long)st.st_mtime);
     return cloud_set(d, "disk_now", id);
 }

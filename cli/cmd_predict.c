@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/file.h"
+#include "cli/boot_keys.h"
 #include "cli/measuring.h"
 #include "image/disk.h"
 #include "image/predict.h"
@@ -33,6 +34,8 @@ struct predicting {
     struct measure_plan *plan; /* of the workload, if there is one */
     struct launch_options launching;
     struct launch_prediction launch;
+    struct boot_keys_options key_files;
+    struct boot_keys boot_keys;
 };
 
 static void predicting_done(struct predicting *p)
@@ -40,6 +43,7 @@ static void predicting_done(struct predicting *p)
     disk_close(&p->disk);
     measure_plan_free(p->plan);
     free(p->firmware_data);
+    boot_keys_done(&p->boot_keys);
 }
 
 /* What the TEE itself measures; for this the file need not be one that boots our disks. */
@@ -108,16 +112,17 @@ static int predict_disk(struct predicting *p, uint16_t alg)
     struct verity_header header;
     uint8_t root[32];
     int rc = p->firmware_path ? read_firmware(p, alg) : 0;
-    if (rc)
+    if (rc || (rc = boot_keys_read(&p->key_files, &p->boot_keys)))
         return rc;
     /* A prediction for an image that would not boot is worth nothing: the root is looked at too. */
     if (disk_open(p->path, &p->disk, &err) < 0 || disk_check_root(&p->disk, root, &header, &err) < 0)
         return fail_err(err.kind == ERR_DENIED ? STATUS_NO : STATUS_INPUT, p->path, "not an image that boots",
                         &err);
-    if (predict_boot(&p->disk.gpt, &p->disk.uki, p->firmware_path ? &p->firmware : NULL, alg, &p->prediction,
-                     &err)
+    if (predict_boot(&p->disk.gpt, &p->disk.uki, p->firmware_path ? &p->firmware : NULL,
+                     p->boot_keys.given ? &p->boot_keys.keys : NULL, alg, &p->prediction, &err)
         < 0)
-        return fail_err(status_of(&err), p->path, "cannot predict", &err);
+        return fail_err(status_of(&err), p->path,
+                        err.kind == ERR_DENIED ? "Secure Boot refuses the image" : "cannot predict", &err);
     direct_registers(p);
     return workload_registers(p);
 }
@@ -133,6 +138,9 @@ static int predict(struct predicting *p)
     if (!p->path && (!p->firmware_path || p->shape->tee == TEE_NONE))
         return fail(STATUS_USAGE, "predict", "nothing to predict from",
                     "name a disk, or a firmware and a TEE");
+    if (!p->path
+        && (p->key_files.vars || p->key_files.pk || p->key_files.kek || p->key_files.db || p->key_files.dbx))
+        return fail(STATUS_USAGE, "predict", "Secure Boot's keys need a disk", NULL);
     if (!p->path && p->workload)
         return fail(STATUS_USAGE, "predict", "--workload needs a disk", NULL);
     p->prediction.alg = alg;
@@ -251,6 +259,11 @@ static int run(int argc, char **argv)
         { "kernel", OPTION_TEXT, &p.launching.kernel },
         { "initrd", OPTION_TEXT, &p.launching.initrd },
         { "append", OPTION_TEXT, &p.launching.append },
+        { "vars", OPTION_TEXT, &p.key_files.vars },
+        { "pk", OPTION_TEXT, &p.key_files.pk },
+        { "kek", OPTION_TEXT, &p.key_files.kek },
+        { "db", OPTION_TEXT, &p.key_files.db },
+        { "dbx", OPTION_TEXT, &p.key_files.dbx },
         { "o", OPTION_TEXT, &p.out },
     };
     int rc = options_parse(&command_predict, argc, argv, rows, ARRAY_SIZE(rows), &p.path, 0, 1);
@@ -271,7 +284,9 @@ static int run(int argc, char **argv)
 
 const struct command command_predict = {
     "predict",
-    "[DISK] [--firmware FILE] [--shape SHAPE] [--vcpus N] [--workload DIR] [-o GOLDEN.json]",
+    "[DISK] [--firmware FILE] [--vars FILE | --pk FILE --kek FILE --db FILE [--dbx FILE]] [--shape SHAPE] "
+    "[--vcpus N] "
+    "[--workload DIR] [-o GOLDEN.json]",
     "Computes what a boot of a disk image, or a firmware, will measure",
     "DISK is a raw disk that build-image made. From its files alone every register is predicted, or said to "
     "be\n"
@@ -280,7 +295,13 @@ const struct command command_predict = {
     "\n"
     "  --firmware FILE  the OVMF image (OVMF_CODE_4M.fd): then PCR 7 is predicted, for Secure Boot off and "
     "no\n"
-    "                   keys enrolled\n"
+    "                   keys enrolled unless they are named. Of a release whose measurements were not looked "
+    "at,\n"
+    "                   PCR 2 to 7 are firmware-dependent\n"
+    "  --vars FILE      the machine's variables (OVMF_VARS.fd): Secure Boot is on if a platform key is in "
+    "it\n"
+    "  --pk, --kek, --db, --dbx FILE  or its keys, each a list of signatures (EFI_SIGNATURE_LIST, .esl)\n"
+    "                   An image that a firmware with these keys refuses ends with 1\n"
     "  --shape SHAPE    the platform that the golden measurement is for (default: snp-vtpm)\n"
     "  --workload DIR   the workload folder that is on the disk: PCR 23 and 15 are predicted, as measure "
     "does\n"

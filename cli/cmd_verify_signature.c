@@ -1,8 +1,16 @@
 #include "cli/commands.h"
 
 #include "base/auto.h"
+#include "policy/dsse.h"
 #include "policy/golden.h"
 #include "policy/golden_sign.h"
+
+static int verify(const json_t *document, struct bytes pem, struct err *err)
+{
+    AUTO(buf_done) struct buf statement = buf_new(DSSE_SIZE_MAX);
+    return dsse_is_envelope(document) ? dsse_verify(document, DSSE_IN_TOTO, pem, &statement, err)
+                                      : golden_signature_verify(document, pem, err);
+}
 
 static int run(int argc, char **argv)
 {
@@ -20,8 +28,8 @@ static int run(int argc, char **argv)
         || (rc = read_input(args[1], GOLDEN_KEY_MAX, &pem, &pem_n)))
         return rc;
     if (json_parse(bytes_of(text, n), GOLDEN_SIZE_MAX, &document, &err) < 0)
-        return fail_err(STATUS_INPUT, args[0], "not a golden measurement", &err);
-    if (golden_signature_verify(document, bytes_of(pem, pem_n), &err) < 0)
+        return fail_err(STATUS_INPUT, args[0], "not a signed document", &err);
+    if (verify(document, bytes_of(pem, pem_n), &err) < 0)
         return fail_err(status_of(&err), args[0], "not verified", &err);
     buf_str(&out, "the signature is valid");
     return write_out(&out, NULL);
@@ -30,9 +38,10 @@ static int run(int argc, char **argv)
 const struct command command_verify_signature = {
     "verify-signature",
     "SIGNED.json PUB.pem",
-    "Verifies the signature of a golden measurement",
-    "PUB.pem is the publisher's public key, P-256 or RSA. Exit status 0: the signature is valid; 1: it is\n"
-    "not, or there is none; 3: the document or the key is malformed.\n"
+    "Verifies the signature of a golden measurement, or of an in-toto statement",
+    "PUB.pem is the publisher's public key: P-256 or RSA, for a statement P-256 or Ed25519. Exit status 0: "
+    "the\n"
+    "signature is valid; 1: it is not, or there is none; 3: the document or the key is malformed.\n"
     "\n"
     "Only the inner object is signed: members beside \"golden_measurement\" are not.\n",
     run,

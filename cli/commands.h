@@ -50,6 +50,7 @@ extern const struct command command_policy;
 extern const struct command command_policy_lint;
 extern const struct command command_predict;
 extern const struct command command_sign;
+extern const struct command command_sign_kernel;
 extern const struct command command_token;
 extern const struct command command_token_verify;
 extern const struct command command_update_disk;
@@ -82,6 +83,9 @@ int status_of(const struct err *err);
 /** Appends a line break unless there is one, and writes everything to standard output, or to a file whole or
  * not at all. @return 0, or STATUS_ENVIRONMENT with the message printed */
 int write_out(struct buf *text, const char *file);
+
+/** Writes bytes as they are to a file, whole or not at all. @return as write_out() */
+int write_bytes(struct bytes data, const char *file);
 
 /** As write_out(), for a JSON value, indented. */
 int write_json(const json_t *value);

@@ -53,6 +53,14 @@ int status_of(const struct err *err)
     return of[err->kind];
 }
 
+int write_bytes(struct bytes data, const char *file)
+{
+    struct err err = { 0 };
+    if (file_write_atomic(file, data, 0644, &err) < 0)
+        return fail_err(STATUS_ENVIRONMENT, file, "cannot write", &err);
+    return 0;
+}
+
 int write_out(struct buf *text, const char *file)
 {
     struct err err = { 0 };
@@ -60,11 +68,8 @@ int write_out(struct buf *text, const char *file)
         buf_u8(text, '\n');
     if (buf_check(text, "the result", &err) < 0)
         return fail_err(STATUS_ENVIRONMENT, file ? file : "standard output", "cannot write", &err);
-    if (file) {
-        if (file_write_atomic(file, buf_bytes(text), 0644, &err) < 0)
-            return fail_err(STATUS_ENVIRONMENT, file, "cannot write", &err);
-        return 0;
-    }
+    if (file)
+        return write_bytes(buf_bytes(text), file);
     if (fwrite(text->p, 1, text->n, stdout) != text->n || fflush(stdout) != 0)
         return fail(STATUS_ENVIRONMENT, "standard output", "cannot write", strerror(errno));
     return 0;

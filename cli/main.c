@@ -35,6 +35,7 @@ static const struct command *const table[] = {
     &command_policy_lint,
     &command_predict,
     &command_sign,
+    &command_sign_kernel,
     &command_token,
     &command_token_verify,
     &command_update_disk,

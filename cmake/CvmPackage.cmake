@@ -83,6 +83,9 @@ golden measurements, measures workloads before they run, and speaks to
 cvm-agent."
     ${curl})
 set(CPACK_DEBIAN_CLI_PACKAGE_SECTION utils)
+# What build-image puts into a disk, and the tools that it makes one with.
+set(CPACK_DEBIAN_CLI_PACKAGE_SUGGESTS "cvm-agent, binutils, cpio, cryptsetup-bin, curl, dosfstools, e2fsprogs, erofs-utils, gdisk, \
+jq, kmod, mtools, qemu-utils, xz-utils, zstd")
 
 cvm_component(dev libcvm-dev "library that judges evidence of confidential virtual machines"
 "One shared object with versioned symbols, its header and its pkg-config

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #define ROOT_OPTION "cvm.root"
+#define DISK_BLOCK  (1u << 20)
 
 int disk_read(const struct disk *d, uint64_t offset, uint8_t *out, size_t n, struct err *err)
 {
@@ -121,5 +122,41 @@ int disk_check_root(struct disk *d, uint8_t root[static 32], struct verity_heade
         return err_while(err, "check the root");
     if (memcmp(root, wanted, sizeof(wanted)) != 0)
         return err_set(err, ERR_DENIED, 0, "the root has another hash than the command line says");
+    return 0;
+}
+
+static int hash_disk(const struct disk *d, const struct gpt_partition *data, struct hasher *all,
+                     struct hasher *outside, uint8_t *block, struct err *err)
+{
+    const uint64_t edges[] = { data->offset, data->offset + data->size, d->size };
+    uint64_t at = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(edges); i++)
+        while (at < edges[i]) {
+            size_t n = edges[i] - at < DISK_BLOCK ? (size_t)(edges[i] - at) : DISK_BLOCK;
+            if (disk_read(d, at, block, n, err) < 0 || hasher_put(all, bytes_of(block, n), err) < 0
+                || (i != 1 && hasher_put(outside, bytes_of(block, n), err) < 0))
+                return -1;
+            at += n;
+        }
+    return 0;
+}
+
+int disk_digests(const struct disk *d, uint8_t whole[static 32], uint8_t without_data[static 32],
+                 struct err *err)
+{
+    AUTO(hasher_drop) struct hasher *all = NULL;
+    AUTO(hasher_drop) struct hasher *outside = NULL;
+    AUTO(free_u8) uint8_t *block = malloc(DISK_BLOCK);
+    const struct gpt_partition *data;
+    struct digest a, b;
+    if (!block)
+        return err_set(err, ERR_IO, 0, "out of memory");
+    if (disk_partition(d, "cvm-data", &data, err) < 0 || hasher_new(ALG_SHA256, &all, err) < 0
+        || hasher_new(ALG_SHA256, &outside, err) < 0 || hasher_begin(all, err) < 0
+        || hasher_begin(outside, err) < 0 || hash_disk(d, data, all, outside, block, err) < 0
+        || hasher_end(all, &a, err) < 0 || hasher_end(outside, &b, err) < 0)
+        return -1;
+    memcpy(whole, a.b, 32);
+    memcpy(without_data, b.b, 32);
     return 0;
 }

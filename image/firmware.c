@@ -1,5 +1,6 @@
 #include "image/firmware.h"
 
+#include "base/auto.h"
 #include "base/buf.h"
 
 #include <lzma.h>
@@ -104,6 +105,81 @@ static bool contains(struct bytes b, const uint8_t guid[static 16])
     return memmem(b.p, b.n, guid, 16) != NULL;
 }
 
+static bool digits(const uint8_t *wide, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (wide[2 * i] < '0' || wide[2 * i] > '9' || wide[2 * i + 1] != 0)
+            return false;
+    return true;
+}
+
+static bool is_wide(const uint8_t *wide, char c)
+{
+    return wide[0] == (uint8_t)c && wide[1] == 0;
+}
+
+/* A release as packagers write it into PcdFirmwareVersionString: "2025.02-8", "edk2-20250221-5",
+ * "edk2-stable202502". It lies in the drivers as UTF-16. */
+static bool is_version(const uint8_t *wide, size_t n)
+{
+    static const char *const marks[] = { "edk2-stable20", "edk2-20" };
+    if (n >= 7 && is_wide(wide, '2') && is_wide(wide + 2, '0') && digits(wide, 4) && is_wide(wide + 8, '.')
+        && digits(wide + 10, 2))
+        return n == 7 || is_wide(wide + 14, '-') || is_wide(wide + 14, '+') || is_wide(wide + 14, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
+        size_t k = 0;
+        while (k < n && marks[i][k] && is_wide(wide + 2 * k, marks[i][k]))
+            k++;
+        if (!marks[i][k] && n - k >= 4 && digits(wide + 2 * k, 4))
+            return true;
+    }
+    return false;
+}
+
+static void take_version(const uint8_t *wide, size_t n, char out[static FIRMWARE_VERSION_MAX])
+{
+    size_t k = 0;
+    for (; k < n && k + 1 < FIRMWARE_VERSION_MAX && wide[2 * k + 1] == 0 && wide[2 * k] > 0x20
+           && wide[2 * k] < 0x7F;
+         k++)
+        out[k] = (char)wide[2 * k];
+    out[k] = '\0';
+}
+
+/* Year and month, 202502; 0: it names none. */
+static unsigned month_of(const char *version)
+{
+    const char *at = strncmp(version, "edk2-", 5) == 0 ? version + 5 : version;
+    unsigned value = 0;
+    if (strncmp(at, "stable", 6) == 0)
+        at += 6;
+    for (unsigned n = 0; n < 6 && *at; at++)
+        if (*at >= '0' && *at <= '9') {
+            value = 10 * value + (unsigned)(*at - '0');
+            n++;
+        }
+    return value;
+}
+
+static enum firmware_release release_of(const char *version)
+{
+    unsigned month = month_of(version);
+    if (month == 0)
+        return FIRMWARE_CHECKED;
+    if (month < FIRMWARE_FIRST || month > FIRMWARE_LAST)
+        return FIRMWARE_UNCHECKED;
+    return month <= FIRMWARE_EXITS_ONCE ? FIRMWARE_CHECKED : FIRMWARE_RETRIES_EXIT;
+}
+
+static void find_version(struct bytes dxe, struct firmware *out)
+{
+    out->version[0] = '\0';
+    for (size_t at = 0; at + 14 <= dxe.n && !*out->version; at++)
+        if ((dxe.p[at] == '2' || dxe.p[at] == 'e') && is_version(dxe.p + at, (dxe.n - at) / 2))
+            take_version(dxe.p + at, (dxe.n - at) / 2, out->version);
+    out->release = release_of(out->version);
+}
+
 static int look(struct search *s, struct bytes file, uint16_t alg, struct firmware *out, struct err *err)
 {
     size_t size, header;
@@ -117,6 +193,7 @@ static int look(struct search *s, struct bytes file, uint16_t alg, struct firmwa
     if (!is_volume(s->dxe, &size, &header))
         return err_set(err, ERR_INPUT, 0, "not an OVMF image: no volume of drivers in it");
     out->secure_boot = contains(s->dxe, guid_secure_boot);
+    find_version(s->dxe, out);
     return digest_of(alg, bytes_of(s->dxe.p, size), &out->dxe, err);
 }
 

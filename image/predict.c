@@ -51,17 +51,21 @@ static void extend_program(struct job *j, unsigned pcr, const struct pe *pe)
     extend_digest(j, pcr, &d);
 }
 
-/* The firmware runs the image, the stub in it runs the kernel. */
-static void boot_path(struct job *j, const struct uki *uki)
+/* The firmware runs the image, the stub in it runs the kernel: through the firmware, which measures it, but
+ * under Secure Boot the stub stands in for the firmware's check, and with it for the measurement. */
+static void boot_path(struct job *j, const struct uki *uki, const struct secure_boot *keys)
 {
+    bool secure = keys && keys->on;
     struct pe kernel;
-    set(j, 4, PREDICTED, "the kernel image, and the kernel in it");
+    set(j, 4, PREDICTED,
+        secure ? "the kernel image; under Secure Boot the kernel in it is not measured apart"
+               : "the kernel image, and the kernel in it");
     extend(j, 4, bytes_str(ACTION_CALLING));
     extend(j, 4, bytes_of(separator, sizeof(separator)));
     extend_program(j, 4, &uki->pe);
     if (!j->failed && pe_parse(uki->linux_, &kernel, j->err) < 0)
         j->failed = true;
-    else if (!j->failed)
+    else if (!j->failed && !secure)
         extend_program(j, 4, &kernel);
 }
 
@@ -79,7 +83,7 @@ static void partitions(struct job *j, const struct gpt *gpt)
 /* A variable as it is measured: UEFI_VARIABLE_DATA. */
 static void variable(struct job *j, const uint8_t guid[static 16], const char *name, struct bytes data)
 {
-    AUTO(buf_done) struct buf b = buf_new(256);
+    AUTO(buf_done) struct buf b = buf_new(VARSTORE_MAX + 256);
     buf_put(&b, bytes_of(guid, 16));
     buf_u64le(&b, strlen(name));
     buf_u64le(&b, data.n);
@@ -89,24 +93,50 @@ static void variable(struct job *j, const uint8_t guid[static 16], const char *n
     extend(j, 7, buf_bytes(&b));
 }
 
-static void secure_boot(struct job *j, const struct firmware *firmware)
+static const char *why_of(const struct secure_boot *keys)
 {
-    static const uint8_t global[16] = { 0x61, 0xDF, 0xE4, 0x8B, 0xCA, 0x93, 0xD2, 0x11,
-                                        0xAA, 0x0D, 0x00, 0xE0, 0x98, 0x03, 0x2B, 0x8C };
-    static const uint8_t image_security[16] = { 0xCB, 0xB2, 0x19, 0xD7, 0x3A, 0x3D, 0x96, 0x45,
-                                                0xA3, 0xBC, 0xDA, 0xD0, 0x0E, 0x67, 0x65, 0x6F };
-    static const uint8_t off;
-    if (!firmware) {
-        set(j, 7, FIRMWARE, "Secure Boot's variables: name the firmware with --firmware");
-        return;
-    }
-    set(j, 7, PREDICTED, "Secure Boot off, no keys enrolled");
-    variable(j, global, "SecureBoot", bytes_of(&off, firmware->secure_boot ? 1 : 0));
-    variable(j, global, "PK", bytes_of(NULL, 0));
-    variable(j, global, "KEK", bytes_of(NULL, 0));
-    variable(j, image_security, "db", bytes_of(NULL, 0));
-    variable(j, image_security, "dbx", bytes_of(NULL, 0));
+    if (keys->on)
+        return "Secure Boot on: its keys, and the one of db that let the image start";
+    return keys->pk.n || keys->kek.n || keys->db.n || keys->dbx.n ? "Secure Boot off, with these keys"
+                                                                  : "Secure Boot off, no keys enrolled";
+}
+
+static void secure_boot(struct job *j, const struct uki *uki, const struct firmware *firmware,
+                        const struct secure_boot *keys)
+{
+    static const struct secure_boot none;
+    const uint8_t state = keys && keys->on;
+    struct bytes entry;
+    keys = keys ? keys : &none;
+    set(j, 7, PREDICTED, why_of(keys));
+    variable(j, varstore_global, "SecureBoot", bytes_of(&state, !firmware || firmware->secure_boot ? 1 : 0));
+    variable(j, varstore_global, "PK", keys->pk);
+    variable(j, varstore_global, "KEK", keys->kek);
+    variable(j, varstore_image_security, "db", keys->db);
+    variable(j, varstore_image_security, "dbx", keys->dbx);
     extend(j, 7, bytes_of(separator, sizeof(separator)));
+    if (keys->on && !j->failed && secure_boot_authority(keys, &uki->pe, &entry, j->err) < 0)
+        j->failed = true;
+    else if (keys->on && !j->failed)
+        variable(j, varstore_image_security, "db", entry);
+    if (!firmware)
+        set(j, 7, FIRMWARE, "Secure Boot's variables: name the firmware with --firmware");
+}
+
+/* What a firmware measures elsewhere, or in another way, is for a recorded boot to say. */
+static void doubts(struct job *j, const struct firmware *firmware, const struct secure_boot *keys)
+{
+    static const unsigned of_firmware[] = { 2, 3, 4, 5, 6, 7 };
+    if (firmware && firmware->release == FIRMWARE_RETRIES_EXIT)
+        set(j, 5, FIRMWARE, "this release measures each failed attempt to leave the firmware: record a boot");
+    if (keys && keys->has_dbt)
+        set(j, 7, FIRMWARE, "the variable dbt is set, which some firmware measures: record a boot");
+    if (!firmware || firmware->release != FIRMWARE_UNCHECKED)
+        return;
+    snprintf(j->out->unchecked, sizeof(j->out->unchecked),
+             "what firmware %s measures was not checked: record a boot of it", firmware->version);
+    for (size_t i = 0; i < ARRAY_SIZE(of_firmware); i++)
+        set(j, of_firmware[i], FIRMWARE, j->out->unchecked);
 }
 
 /* The kernel measures what it was started with: the command line as UTF-16 with its NUL, and the initrd. */
@@ -177,17 +207,20 @@ static bool stub_is_known(const struct uki *uki)
            && memcmp(mark.p, STUB_MARK, strlen(STUB_MARK)) == 0;
 }
 
-int predict_boot(const struct gpt *gpt, const struct uki *uki, const struct firmware *firmware, uint16_t alg,
-                 struct prediction *out, struct err *err)
+int predict_boot(const struct gpt *gpt, const struct uki *uki, const struct firmware *firmware,
+                 const struct secure_boot *keys, uint16_t alg, struct prediction *out, struct err *err)
 {
     struct job j = { out, err, false };
     if (!digest_size(alg))
         return err_set(err, ERR_INPUT, 0, "no such bank");
+    if (firmware && keys && keys->on && !firmware->secure_boot)
+        return err_set(err, ERR_INPUT, 0, "the firmware was built without Secure Boot: it ignores keys");
     out->alg = alg;
     constants(&j);
-    boot_path(&j, uki);
+    boot_path(&j, uki, keys);
     partitions(&j, gpt);
-    secure_boot(&j, firmware);
+    secure_boot(&j, uki, firmware, keys);
+    doubts(&j, firmware, keys);
     kernel(&j, uki);
     stub(&j, uki);
     if (!stub_is_known(uki)) {

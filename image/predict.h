@@ -1,11 +1,13 @@
 /** image/predict.h: the PCRs that a boot of an image will have, from its files alone.
  *  Source: TCG PC Client Platform Firmware Profile 1.05, sections 3.3.4 and 10.4; systemd-stub 252;
- * Linux 6.12 (drivers/firmware/efi/libstub): checked against boots of OVMF 2022.11, register by register. */
+ * Linux 6.12 (drivers/firmware/efi/libstub): checked against boots of OVMF 2022.11, 2025.02 and 2026.08,
+ * register by register, with Secure Boot and without. */
 #ifndef CVM_IMAGE_PREDICT_H
 #define CVM_IMAGE_PREDICT_H
 
 #include "image/firmware.h"
 #include "image/gpt.h"
+#include "image/secure_boot.h"
 #include "image/uki.h"
 
 #define PREDICT_PCRS 24
@@ -24,14 +26,19 @@ struct predict_pcr {
 
 struct prediction {
     uint16_t alg;
+    char unchecked[128]; /* text that reasons point at */
     struct predict_pcr pcr[PREDICT_PCRS];
 };
 
 /** Computes all PCRs of one bank. PCR 15, 16 and 23 are those of a machine without a workload.
  *  @param firmware  of the same bank; NULL: not known, and PCR 7 with it
- *  @return 0, or -1: ERR_INPUT (a kernel that is no UEFI program, a bank that we do not have), ERR_IO */
+ *  @param keys      Secure Boot's variables; NULL: none is enrolled, Secure Boot is off
+ *  @return 0, or -1: ERR_INPUT (a kernel that is no UEFI program, a bank that we do not have, a damaged
+ * signature, keys for a firmware without Secure Boot), ERR_DENIED (with these keys the firmware does not
+ * start the image), ERR_IO */
 MUST_USE int predict_boot(const struct gpt *gpt, const struct uki *uki, const struct firmware *firmware,
-                          uint16_t alg, struct prediction *out, struct err *err);
+                          const struct secure_boot *keys, uint16_t alg, struct prediction *out,
+                          struct err *err);
 
 /** "predicted", "firmware-dependent", "unknown". */
 const char *predict_kind_name(enum predict_kind kind);

@@ -5,9 +5,10 @@
 #define CVM_POLICY_GOLDEN_SIGN_H
 
 #include "base/json.h"
+#include "policy/pem_key.h"
 
 /** Largest key file, and the sizes of RSA keys that are used. */
-#define GOLDEN_KEY_MAX      65536
+#define GOLDEN_KEY_MAX      PEM_KEY_MAX
 #define GOLDEN_RSA_BITS_MIN 2048
 #define GOLDEN_RSA_BITS_MAX 8192
 

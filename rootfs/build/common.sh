@@ -13,7 +13,7 @@ die_input() { # what was named is not there, or is something else
 }
 
 need_tool() { # need_tool PROGRAM PACKAGE
-    command -v "$1" >/dev/null || die "needs $1: install the package $2 (scripts/install-deps --image)"
+    command -v "$1" >/dev/null || die "needs $1: install the package $2$([ ! -f CMakeLists.txt ] || echo " (scripts/install-deps --image)")"
 }
 
 need_space() { # need_space FOLDER MIB

@@ -69,6 +69,12 @@ uki_make() { # uki_make POOL WORK: leaves WORK/uki.efi
     echo "  $(size_mib "$work/uki.efi") MiB"
 }
 
+uki_sign() { # uki_sign WORK: for Secure Boot, if a key was given
+    [ -n "$BOOT_KEY" ] || return 0
+    step "signing the kernel image for Secure Boot"
+    "$CVM_CLI" sign-kernel "$1/uki.efi" "$BOOT_KEY" "$BOOT_CERT" -o "$1/uki.efi" || die "the kernel image cannot be signed"
+}
+
 esp_make() { # esp_make WORK: leaves WORK/esp
     local esp=$1/esp uki=$1/uki.efi
     step "making the EFI system partition"

@@ -12,6 +12,8 @@ papers_make() { # papers_make POOL TREE WORK
     packages_used "$1" "$2" | sort -u >"$work/used"
     spdx "$work/used" >"$work/spdx.json"
     provenance "$work" >"$work/provenance.json"
+    [ -n "$SIGN_KEY" ] || return 0
+    "$CVM_CLI" sign "$work/provenance.json" "$SIGN_KEY" -o "$work/intoto.jsonl" || die "the papers cannot be signed"
 }
 
 # SPDX 2.3: the packages that went in, by version and digest.
@@ -34,7 +36,15 @@ spdx() { # spdx NAMES
             + [$p[] | {spdxElementId: "SPDXRef-Package-cvm-agent", relationshipType: "DEPENDS_ON", relatedSpdxElement: (.name | id)}])}'
 }
 
-# in-toto statement with a SLSA v1 predicate.
+sha256_of() { sha256sum "$1" | cut -c1-64; }
+
+# All of the disk but the data partition, which the host may write and update-disk does.
+sha256_without_data() { # sha256_without_data DISK: the data partition is the last one, a MiB before the end
+    local mib=$(($(stat -c %s "$1") / 1048576))
+    { head -c $(((mib - 1 - DATA_MIB) * 1048576)) "$1"; tail -c 1048576 "$1"; } | sha256sum | cut -c1-64
+}
+
+# in-toto statement with a SLSA v1 predicate. The other papers are among its subjects, so that one signature is over all.
 provenance() { # provenance WORK
     local commit tools
     commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -48,9 +58,12 @@ provenance() { # provenance WORK
         echo "zstd $(zstd --version | grep -o 'v[0-9.]*')"
     } | jq -R -s '[split("\n")[] | select(. != "") | split(" ") | {(.[0]): .[1]}] | add')
     jq -n --slurpfile image "$1/image.json" --arg commit "$commit" --argjson tools "$tools" --arg lock "$(sha256sum "$LOCK" | cut -c1-64)" \
-        --arg data "$(sha256sum "$1/data" | cut -c1-64)" --arg epoch "$SOURCE_DATE_EPOCH" '
+        --arg data "$(sha256sum "$1/data" | cut -c1-64)" --arg epoch "$SOURCE_DATE_EPOCH" \
+        --arg outside "$(sha256_without_data "$1/disk.raw")" --arg json "$(sha256_of "$1/image.json")" --arg spdx "$(sha256_of "$1/spdx.json")" '
+        def subject(name; sha256): {name: name, digest: {sha256: sha256}};
         {_type: "https://in-toto.io/Statement/v1", predicateType: "https://slsa.dev/provenance/v1",
-         subject: [{name: "disk.raw", digest: {sha256: $image[0].disk_sha256}}, {name: "BOOTX64.EFI", digest: {sha256: $image[0].uki_sha256}}],
+         subject: [subject("disk.raw"; $image[0].disk_sha256), subject("disk.raw without cvm-data"; $outside),
+            subject("BOOTX64.EFI"; $image[0].uki_sha256), subject("disk.json"; $json), subject("disk.spdx.json"; $spdx)],
          predicate: {buildDefinition: {buildType: "https://cvm-agent/build-image/v1",
             externalParameters: {flavour: $image[0].flavour, source_date_epoch: $epoch, data_partition_sha256: $data},
             internalParameters: {tools: $tools},

@@ -224,17 +224,17 @@ static void predicts(void **state)
     assert_int_equal(gpt_parse(sample_bytes(&gpt_head), DISK_SIZE, &gpt, &err), 0);
     assert_int_equal(uki_parse(sample_bytes(&kernel), &uki, &err), 0);
     assert_int_equal(firmware_parse(sample_bytes(&firmware), ALG_SHA256, &f, &err), 0);
-    assert_int_equal(predict_boot(&gpt, &uki, &f, ALG_SHA256, &p, &err), 0);
+    assert_int_equal(predict_boot(&gpt, &uki, &f, NULL, ALG_SHA256, &p, &err), 0);
     for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
         assert_int_equal(p.pcr[want[i].pcr].kind, PREDICTED);
         is_hex(digest_bytes(&p.pcr[want[i].pcr].value), want[i].value);
     }
     assert_int_equal(p.pcr[0].kind, FIRMWARE);
     assert_int_equal(p.pcr[14].kind, UNKNOWN);
-    assert_int_equal(predict_boot(&gpt, &uki, NULL, ALG_SHA384, &p, &err), 0);
+    assert_int_equal(predict_boot(&gpt, &uki, NULL, NULL, ALG_SHA384, &p, &err), 0);
     assert_int_equal(p.pcr[7].kind, FIRMWARE);
     assert_int_equal(p.pcr[4].value.n, 48);
-    assert_int_equal(predict_boot(&gpt, &uki, NULL, 0x99, &p, &err), -1);
+    assert_int_equal(predict_boot(&gpt, &uki, NULL, NULL, 0x99, &p, &err), -1);
 }
 
 static void another_stub_is_unknown(void **state)
@@ -252,7 +252,7 @@ static void another_stub_is_unknown(void **state)
     mark[15] = '7';
     assert_int_equal(gpt_parse(sample_bytes(&gpt_head), DISK_SIZE, &gpt, &err), 0);
     assert_int_equal(uki_parse(bytes_of(copy, kernel.n), &uki, &err), 0);
-    assert_int_equal(predict_boot(&gpt, &uki, NULL, ALG_SHA256, &p, &err), 0);
+    assert_int_equal(predict_boot(&gpt, &uki, NULL, NULL, ALG_SHA256, &p, &err), 0);
     assert_int_equal(p.pcr[9].kind, UNKNOWN);
     assert_int_equal(p.pcr[11].kind, UNKNOWN);
 }
