@@ -138,7 +138,7 @@ static void start_priv(struct agent *a)
 {
     struct err err = { 0 };
     struct priv_message reply;
-    char folder[PATH_MAX], engine[PATH_MAX + 8] = "";
+    char folder[PATH_MAX], engine[PATH_MAX + 8] = "", workload[PATH_MAX];
     pid_t pid;
     a->priv.fd = -1;
     if (realpath(a->places.workload, folder))
@@ -153,7 +153,9 @@ static void start_priv(struct agent *a)
         return;
     }
     if (rc < 0)
-        rc = process_start_priv(*engine ? engine : NULL, &pid, &a->priv.fd, &err);
+        rc = process_start_priv(*engine ? engine : NULL,
+                                realpath(a->options.workload, workload) ? workload : NULL, &pid, &a->priv.fd,
+                                &err);
     if (rc == 0)
         rc = priv_call(&a->priv, PRIV_PING, bytes_of(NULL, 0), PRIV_DEADLINE_MS, &reply, &err);
     if (rc < 0)

@@ -6,6 +6,7 @@
 #include "agent/priv/message.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 struct priv_client {
     int fd; /* -1: nobody there */
@@ -34,7 +35,7 @@ struct priv_request {
 /** One request and its reply.
  *  @param reply_fd  where the descriptor of the reply goes if one is wanted; the caller's to close
  *  @return 0 when the verb was done, or -1: ERR_UNAVAILABLE (nobody there, no answer, not in this build,
- * refused by the machine), ERR_IO (it failed) or ERR_INPUT (a reply that is none) */
+ * refused by the machine), ERR_BUSY, ERR_IO (it failed) or ERR_INPUT (a reply that is none) */
 MUST_USE int priv_do(struct priv_client *c, const struct priv_request *request, struct priv_message *reply,
                      int *reply_fd, struct err *err);
 
@@ -70,6 +71,19 @@ MUST_USE int priv_livepatch(struct priv_client *c, struct bytes module, struct e
 MUST_USE int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, const char *owner,
                                struct bytes policy, struct err *err);
 MUST_USE int priv_engine_stop(struct priv_client *c, struct err *err);
+
+/** Stores a workload on the data partition (enum priv_engine has what act means), and waits for that; others
+ * may call meanwhile.
+ *  @param act   PRIV_ENGINE_STAGE, PRIV_ENGINE_EXCHANGE or PRIV_ENGINE_DISCARD
+ *  @param from  for STAGE: descriptor of the folder to be stored; else -1. Stays the caller's
+ *  @param now   for STAGE and EXCHANGE: the workload folder that is there
+ *  @return 0, or -1: ERR_UNAVAILABLE (nobody there, the partition cannot be written or is full), ERR_IO */
+MUST_USE int priv_store(struct priv_client *c, enum priv_engine act, int from, const struct stat *now,
+                        struct err *err);
+
+/** Waits until nothing is being stored, whoever began it; at once where nobody stores anything.
+ *  @return 0, or -1 with ERR_UNAVAILABLE: it takes too long */
+MUST_USE int priv_store_idle(struct priv_client *c, struct err *err);
 
 /** For struct engine_dial (workload/engine.h): ctx is a struct priv_client.
  *  @return a connected socket, or -1 */

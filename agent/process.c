@@ -1,6 +1,7 @@
 #include "agent/process.h"
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -98,10 +99,21 @@ static int priv_path(char *out, size_t size, struct err *err)
     return 0;
 }
 
-__attribute__((noreturn)) static void become_priv(const char *path, const char *engine_dir, int fd)
+__attribute__((noreturn)) static void become_priv(const char *path, const char *engine_dir,
+                                                  const char *workload, int fd)
 {
-    const char *argv[] = { path, "--child", engine_dir ? "--engine-dir" : NULL, engine_dir, NULL };
-    const char *env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    const char *argv[7] = { path, "--child" };
+    const char *env[3] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin" };
+    size_t n = 2;
+    if (engine_dir) {
+        argv[n++] = "--engine-dir";
+        argv[n++] = engine_dir;
+    }
+    if (workload) {
+        argv[n++] = "--workload";
+        argv[n++] = workload;
+    }
+    env[1] = fault_environment();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -114,7 +126,7 @@ __attribute__((noreturn)) static void become_priv(const char *path, const char *
     _exit(127);
 }
 
-int process_start_priv(const char *engine_dir, pid_t *pid, int *fd, struct err *err)
+int process_start_priv(const char *engine_dir, const char *workload, pid_t *pid, int *fd, struct err *err)
 {
     char path[PATH_MAX];
     int pair[2];
@@ -122,9 +134,11 @@ int process_start_priv(const char *engine_dir, pid_t *pid, int *fd, struct err *
         return -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot make a socket pair: %s", strerror(errno));
+    const int on = 1; /* also of what we send before it has begun to listen */
+    (void)!setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
     pid_t child = fork();
     if (child == 0)
-        become_priv(path, engine_dir, pair[1]);
+        become_priv(path, engine_dir, workload, pair[1]);
     close(pair[1]);
     if (child < 0) {
         close(pair[0]);

@@ -21,9 +21,11 @@ MUST_USE int process_drop_root(bool *dropped, struct err *err);
 
 /** Starts cvm-agent-priv, which lies beside this program, with one end of a socket pair.
  *  @param engine_dir  absolute: where it keeps the container engine's files; NULL: its default
+ *  @param workload    absolute: the folder whose place updates take; NULL: its default
  *  @param fd  our end
  *  @return 0, or -1 with ERR_NOT_FOUND (no such program) or ERR_IO */
-MUST_USE int process_start_priv(const char *engine_dir, pid_t *pid, int *fd, struct err *err);
+MUST_USE int process_start_priv(const char *engine_dir, const char *workload, pid_t *pid, int *fd,
+                                struct err *err);
 
 /** From now on the process ends within so many milliseconds, with status 0, even if a thread hangs in a
  * device: what is on disk is whole at every moment. */

@@ -1,16 +1,19 @@
 #include "agent/update.h"
 
 #include "agent/measurements.h"
+#include "agent/update_data.h"
 #include "agent/update_rules.h"
 #include "agent/update_store.h"
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/fault.h"
+#include "base/folder.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "workload/zip.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 /* So long a service without a health check has run before the update counts as one that runs. */
 #define SETTLE_MS 1500
@@ -50,7 +53,8 @@ static int unpack(struct step *s, struct err *err)
 {
     const struct workload_tree *now = s->w->now->tree;
     struct workload_tree *tree = NULL;
-    if (zip_remove_tree(s->places.next, err) < 0 || zip_extract(s->u->zip, s->places.next, NULL, err) < 0)
+    if (folder_remove(AT_FDCWD, s->places.next, err) < 0
+        || zip_extract(s->u->zip, s->places.next, NULL, err) < 0)
         return -1;
     /* what an update may leave out, as it must not change */
     if (update_carry(now, POLICY_PATH, s->places.next, err) < 0
@@ -199,8 +203,9 @@ static struct update_note note_of(const struct step *s, enum update_phase phase)
     return note;
 }
 
-/* Until the new one is stored. What has been done is told by *exchanged. */
-static int change(struct step *s, bool *exchanged, bool *stored, struct err *err)
+/* Until the new one is stored, which is last: whatever fails before finds the old one on the disk. Whether
+ * the private copies were exchanged is told by *exchanged. */
+static int change(struct step *s, bool *exchanged, struct err *err)
 {
     struct update_note healthy = note_of(s, UPDATE_HEALTHY);
     fault_point("update-staged");
@@ -217,21 +222,19 @@ static int change(struct step *s, bool *exchanged, bool *stored, struct err *err
     if (update_note_write(&s->places, &healthy, err) < 0)
         return -1;
     fault_point("update-healthy");
-    if (update_exchange(s->places.staged, s->places.data, err) < 0)
+    if (update_store(s->w, &s->places, err) < 0)
         return -1;
-    *stored = true;
     fault_point("update-stored");
     return 0;
 }
 
-/* The old workload again, on disk, in the registers and running. */
-static void roll_back(struct step *s, bool exchanged, bool stored, bool *whole, struct err *err)
+/* The old workload again, in the registers and running. */
+static void roll_back(struct step *s, bool exchanged, bool *whole, struct err *err)
 {
     struct err why = { 0 };
     const struct update_note staged = note_of(s, UPDATE_STAGED);
     char cause[sizeof(err->cause)];
     int rc = update_note_write(&s->places, &staged, &why);
-    rc |= stored ? update_exchange(s->places.staged, s->places.data, &why) : 0;
     if (exchanged)
         rc |= update_exchange(s->places.next, s->places.current, &why);
     *whole = rc == 0;
@@ -254,8 +257,8 @@ static void settle(struct step *s)
 {
     struct prepared *old = s->w->now;
     update_retire(s->w, &s->places, s->report.kept == 0);
-    update_note_remove(&s->places);
-    (void)!zip_remove_tree(s->places.staged, NULL);
+    if (update_unstage(s->w, &s->places))
+        update_note_remove(&s->places);
     set_root(s->next->tree, s->places.current);
     s->w->runner.listing = s->next->tree;
     s->w->now = MOVE(s->next);
@@ -263,23 +266,24 @@ static void settle(struct step *s)
     fault_point("update-settled");
 }
 
+/* A note that is left has the next start look after what lies on the disk. */
 static void clear(const struct step *s)
 {
-    (void)!zip_remove_tree(s->places.next, NULL);
-    (void)!zip_remove_tree(s->places.staged, NULL);
-    update_note_remove(&s->places);
+    (void)!folder_remove(AT_FDCWD, s->places.next, NULL);
+    if (update_unstage(s->w, &s->places))
+        update_note_remove(&s->places);
 }
 
 static int carry_out(struct step *s, struct err *err)
 {
-    bool exchanged = false, stored = false, whole = true;
+    bool exchanged = false, whole = true;
     const struct update_note staged = note_of(s, UPDATE_STAGED);
-    int rc = update_stage(s->next->tree, &s->places, err);
-    rc = rc < 0 ? rc : update_note_write(&s->places, &staged, err);
+    int rc = update_note_write(&s->places, &staged, err);
+    rc = rc < 0 ? rc : update_stage(s->w, &s->places, err);
     if (rc == 0) {
-        rc = change(s, &exchanged, &stored, err);
+        rc = change(s, &exchanged, err);
         if (rc < 0)
-            roll_back(s, exchanged, stored, &whole, err);
+            roll_back(s, exchanged, &whole, err);
     }
     if (rc == 0)
         settle(s);
@@ -368,7 +372,7 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
     int rc = unpack(&s, err);
     rc = rc < 0 ? rc : judge(&s, err);
     if (rc < 0 || u->dry_run) {
-        (void)!zip_remove_tree(s.places.next, NULL);
+        (void)!folder_remove(AT_FDCWD, s.places.next, NULL);
         return rc < 0 ? rc : answer_dry(&s, answer, err);
     }
     if (w->before)
@@ -377,42 +381,4 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
     if (w->after)
         w->after(w->ctx, w);
     return rc < 0 ? rc : answer_done(&s, answer, err);
-}
-
-/* ---- after a kill ---- */
-
-static bool is_tree(const char *path, const uint8_t fingerprint[static 48])
-{
-    AUTO(workload_tree_drop) struct workload_tree *t = NULL;
-    struct err ignored = { 0 };
-    uint8_t found[48];
-    if (workload_tree_read(path, NULL, &t, &ignored) < 0)
-        return false;
-    update_fingerprint(t, found);
-    return memcmp(found, fingerprint, sizeof(found)) == 0;
-}
-
-int update_recover(const struct workload *w, const char *state, const char *boot_id, struct err *err)
-{
-    struct update_places p;
-    struct update_note note;
-    if (!w->private_dir)
-        return 0;
-    if (update_places(w, state, &p, err) < 0)
-        return -1;
-    update_note_read(&p, &note);
-    bool ours = note.phase != UPDATE_NONE && !strcmp(note.boot_id, boot_id);
-    if (ours && note.phase == UPDATE_STAGED && is_tree(p.current, note.next)
-        && update_exchange(p.next, p.current, err) < 0)
-        return err_while(err, "undo an update that was cut short");
-    if (ours && note.phase == UPDATE_HEALTHY) {
-        if (!is_tree(p.data, note.next) && is_tree(p.staged, note.next)
-            && update_exchange(p.staged, p.data, err) < 0)
-            return err_while(err, "store an update that was cut short");
-        update_retire(w, &p, false);
-    }
-    update_note_remove(&p);
-    (void)!zip_remove_tree(p.next, NULL);
-    (void)!zip_remove_tree(p.staged, NULL); /* a partition that cannot be written has none */
-    return 0;
 }

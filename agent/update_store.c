@@ -3,8 +3,8 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/json.h"
-#include "workload/zip.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,9 +13,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define COPY_CHUNK (1u << 20)
-#define NOTE_MAX   4096
-#define RETIRED    "retired-"
+#define NOTE_MAX 4096
+#define RETIRED  "retired-"
 
 int update_places(const struct workload *w, const char *state, struct update_places *out, struct err *err)
 {
@@ -31,7 +30,7 @@ int update_places(const struct workload *w, const char *state, struct update_pla
         || path_set(out->parent, sizeof(out->parent), err, "%.*s", parent ? (int)parent : 1,
                     parent ? w->directory : ".")
                < 0
-        || path_set(out->staged, sizeof(out->staged), err, "%.*s.workload.next", (int)parent, w->directory)
+        || path_set(out->staged, sizeof(out->staged), err, "%.*s" PRIV_STORE_NEXT, (int)parent, w->directory)
                < 0
         || path_set(out->note, sizeof(out->note), err, "%s/update.json", state) < 0)
         return -1;
@@ -53,65 +52,31 @@ void update_fingerprint(const struct workload_tree *t, uint8_t out[static 48])
 
 /* ---- copying ---- */
 
-/* A data partition that cannot be written is the machine's state, not a fault of ours. */
-static int failed(const char *what, const char *path, struct err *err)
-{
-    int e = errno;
-    bool medium = e == EROFS || e == ENOSPC || e == EDQUOT || e == EACCES || e == EPERM;
-    return err_set(err, medium ? ERR_UNAVAILABLE : ERR_IO, (uint32_t)e, "cannot %s %.150s: %s", what, path,
-                   strerror(e));
-}
-
-static int copy_bytes(int from, int to, const char *path, struct err *err)
-{
-    AUTO(free_u8) uint8_t *chunk = malloc(COPY_CHUNK);
-    ssize_t n = 0;
-    if (!chunk)
-        return err_set(err, ERR_IO, ENOMEM, "no memory to copy");
-    while ((n = read(from, chunk, COPY_CHUNK)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return failed("read", path, err);
-        for (ssize_t done = 0; done < n;) {
-            ssize_t put = write(to, chunk + done, (size_t)(n - done));
-            if (put < 0 && errno != EINTR)
-                return failed("write", path, err);
-            done += put < 0 ? 0 : put;
-        }
-    }
-    return 0;
-}
-
-static int copy_file(const struct workload_tree *from, const struct tree_file *f, int into, bool sync,
-                     struct err *err)
-{
-    struct stat st;
-    AUTO(close_fd) int in = workload_tree_open(from, f->path, err);
-    if (in < 0)
-        return -1;
-    if (fstat(in, &st) < 0)
-        return failed("read", f->path, err);
-    AUTO(close_fd)
-    int out = openat(into, f->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, st.st_mode & 0777);
-    if (out < 0)
-        return failed("write", f->path, err);
-    if (fchmod(out, st.st_mode & 0777) < 0)
-        return failed("write", f->path, err);
-    if (copy_bytes(in, out, f->path, err) < 0)
-        return -1;
-    return sync && fsync(out) < 0 ? failed("sync", f->path, err) : 0;
-}
-
 static int make_folders_above(const char *path, int into, struct err *err)
 {
     char part[TREE_PATH_MAX + 1];
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
         if (mkdirat(into, part, 0755) < 0 && errno != EEXIST)
-            return failed("make the folder", part, err);
+            return medium_failed("make the folder", part, err);
     }
     return 0;
+}
+
+static int carry(const struct workload_tree *from, const struct tree_file *f, int into, struct err *err)
+{
+    struct stat st;
+    AUTO(close_fd) int in = workload_tree_open(from, f->path, err);
+    if (in < 0)
+        return -1;
+    if (fstat(in, &st) < 0)
+        return medium_failed("read", f->path, err);
+    mode_t mode = st.st_mode & 0777;
+    AUTO(close_fd)
+    int out = openat(into, f->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (out < 0 || fchmod(out, mode) < 0)
+        return medium_failed("write", f->path, err);
+    return file_copy(in, out, TREE_BYTES_MAX, f->path, NULL, err);
 }
 
 int update_carry(const struct workload_tree *from, const char *path, const char *into, struct err *err)
@@ -121,61 +86,10 @@ int update_carry(const struct workload_tree *from, const char *path, const char 
     if (!f)
         return 0;
     if (dir < 0)
-        return failed("open", into, err);
+        return medium_failed("open", into, err);
     if (faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return 0;
-    return make_folders_above(path, dir, err) < 0 ? -1 : copy_file(from, f, dir, false, err);
-}
-
-static int sync_folder(int dir, const char *path, struct err *err)
-{
-    AUTO(close_fd) int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        return failed("sync", path, err);
-    return 0;
-}
-
-static int write_tree(const struct workload_tree *tree, const struct update_places *p, struct err *err)
-{
-    if (mkdir(p->staged, 0755) < 0)
-        return failed("make the folder", p->staged, err);
-    AUTO(close_fd) int dir = open(p->staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir < 0)
-        return failed("open", p->staged, err);
-    for (size_t i = 0; i < tree->folder_count; i++) {
-        if (mkdirat(dir, tree->folders[i], 0755) < 0)
-            return failed("make the folder", tree->folders[i], err);
-    }
-    for (size_t i = 0; i < tree->n; i++) {
-        if (copy_file(tree, &tree->files[i], dir, true, err) < 0)
-            return -1;
-    }
-    for (size_t i = 0; i < tree->folder_count; i++) {
-        if (sync_folder(dir, tree->folders[i], err) < 0)
-            return -1;
-    }
-    return sync_folder(dir, ".", err) < 0 ? -1 : sync_folder(AT_FDCWD, p->parent, err);
-}
-
-int update_stage(const struct workload_tree *tree, const struct update_places *p, struct err *err)
-{
-    if (zip_remove_tree(p->staged, err) < 0)
-        return err_while(err, "store the update");
-    if (write_tree(tree, p, err) == 0)
-        return 0;
-    (void)!zip_remove_tree(p->staged, NULL);
-    return err_while(err, "store the update on the data partition");
-}
-
-int update_exchange(const char *a, const char *b, struct err *err)
-{
-    char parent[PATH_MAX];
-    const char *slash = strrchr(b, '/');
-    if (path_set(parent, sizeof(parent), err, "%.*s", slash ? (int)(slash - b) + 1 : 1, slash ? b : ".") < 0)
-        return -1;
-    if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) < 0)
-        return failed("exchange", b, err);
-    return sync_folder(AT_FDCWD, parent, err);
+    return make_folders_above(path, dir, err) < 0 ? -1 : carry(from, f, dir, err);
 }
 
 /* ---- the note ---- */
@@ -252,7 +166,7 @@ static unsigned retired(const struct workload *w, bool all)
         unsigned long number = strtoul(e->d_name + strlen(RETIRED), NULL, 10);
         highest = number > highest ? (unsigned)number : highest;
         if (all && path_set(path, sizeof(path), NULL, "%s/%s", w->private_dir, e->d_name) == 0)
-            (void)!zip_remove_tree(path, NULL);
+            (void)!folder_remove(AT_FDCWD, path, NULL);
     }
     return highest;
 }
@@ -262,7 +176,7 @@ void update_retire(const struct workload *w, const struct update_places *p, bool
     char path[PATH_MAX];
     unsigned highest = retired(w, all);
     if (all) {
-        (void)!zip_remove_tree(p->next, NULL);
+        (void)!folder_remove(AT_FDCWD, p->next, NULL);
         return;
     }
     if (path_set(path, sizeof(path), NULL, "%s/" RETIRED "%u", w->private_dir, highest + 1) < 0

@@ -25,17 +25,13 @@ void update_fingerprint(const struct workload_tree *t, uint8_t out[static 48]);
 MUST_USE int update_carry(const struct workload_tree *from, const char *path, const char *into,
                           struct err *err);
 
-/** Writes a tree onto the data partition beside the one that is there, and syncs it.
- *  @return 0, or -1: ERR_UNAVAILABLE (the partition is read-only or full), ERR_IO; nothing is left then */
-MUST_USE int update_stage(const struct workload_tree *tree, const struct update_places *p, struct err *err);
-
-/** Exchanges two directories by one rename and syncs the folder above b. */
+/** Exchanges two directories by one rename and syncs the folder above b. On failure nothing has changed. */
 MUST_USE int update_exchange(const char *a, const char *b, struct err *err);
 
 /** How far an update has come, for a start after a kill. */
 enum update_phase {
     UPDATE_NONE,
-    UPDATE_STAGED, /* measured from here on; the old one counts */
+    UPDATE_STAGED, /* from here on it is stored and measured; the old one counts */
     UPDATE_HEALTHY /* the new one runs and counts */
 };
 

@@ -5,11 +5,12 @@
 #include "agent/update.h"
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/log.h"
-#include "workload/zip.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -56,7 +57,7 @@ static int remove_copies(const struct workload_boot *s, struct err *err)
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, ENGINE))
             continue;
         if (path_set(path, sizeof(path), err, "%s/%s", s->folder, e->d_name) < 0
-            || (unlink(path) < 0 && zip_remove_tree(path, err) < 0))
+            || (unlink(path) < 0 && folder_remove(AT_FDCWD, path, err) < 0))
             return err_while(err, "remove an older copy of the workload");
     }
     return 0;

@@ -7,8 +7,12 @@
 #ifdef CVM_FAULTS
 /** Kills the process (SIGKILL) if the environment's CVM_FAULT is this name, or name:N at the Nth passing. */
 void fault_point(const char *name);
+
+/** The variable of the environment, for a child that gets no other; NULL: it is not set. */
+const char *fault_environment(void);
 #else
-#define fault_point(name) ((void)0)
+#define fault_point(name)   ((void)0)
+#define fault_environment() NULL
 #endif
 
 #endif

@@ -59,8 +59,4 @@ MUST_USE int zip_unpack(const struct zip_entry *entry, zip_sink *sink, void *arg
  *  @return 0, or -1 as zip_parse() and zip_unpack(); ERR_IO: the medium is full, ... */
 MUST_USE int zip_extract(int fd, const char *into, const struct zip_limits *limits, struct err *err);
 
-/** Removes a directory and all in it; one that is not there is fine. Follows no links.
- *  @return 0, or -1 with ERR_IO */
-MUST_USE int zip_remove_tree(const char *path, struct err *err);
-
 #endif

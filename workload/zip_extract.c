@@ -2,16 +2,15 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/folder.h"
+#include "workload/tree_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -115,14 +114,6 @@ static int write_all(void *arg, struct bytes data, struct err *err)
     return 0;
 }
 
-static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode)
-{
-    struct open_how how = { .flags = flags | O_CLOEXEC,
-                            .mode = mode,
-                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
-    return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-}
-
 /* The folders above path, and path itself if it is one. */
 static int make_folders(int dir, const char *path, bool itself, struct err *err)
 {
@@ -150,7 +141,8 @@ static int extract_one(int dir, const struct zip_entry *e, struct err *err)
         return -1;
     if (e->folder)
         return 0;
-    AUTO(close_fd) int fd = open_beneath(dir, path, O_WRONLY | O_CREAT | O_EXCL, e->executable ? 0755 : 0644);
+    AUTO(close_fd)
+    int fd = tree_open_below(dir, path, O_WRONLY | O_CREAT | O_EXCL, e->executable ? 0755 : 0644);
     if (fd < 0)
         return failed("make the file", path, err);
     if (fchmod(fd, e->executable ? 0755 : 0644) < 0)
@@ -170,7 +162,7 @@ static int extract_all(struct bytes file, const char *into, const struct zip_lim
     for (size_t i = 0; rc == 0 && i < z.n; i++)
         rc = extract_one(dir, &z.entry[i], err);
     if (rc < 0)
-        (void)!zip_remove_tree(into, NULL);
+        (void)!folder_remove(AT_FDCWD, into, NULL);
     return rc;
 }
 
@@ -189,53 +181,4 @@ int zip_extract(int fd, const char *into, const struct zip_limits *limits, struc
     int rc = extract_all(bytes_of(p, n), into, limits, err);
     munmap(p, n);
     return rc;
-}
-
-/* ---- removing ---- */
-
-static int remove_below(int parent, const char *name, unsigned depth, struct err *err);
-
-static void close_dir(DIR **d)
-{
-    if (*d)
-        closedir(*d);
-}
-
-static int remove_members(int fd, unsigned depth, struct err *err)
-{
-    AUTO(close_dir) DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return err_set(err, ERR_IO, (uint32_t)errno, "cannot read a folder: %s", strerror(errno));
-    }
-    for (const struct dirent *e; (e = readdir(dir));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        if (unlinkat(dirfd(dir), e->d_name, 0) == 0 || errno == ENOENT)
-            continue;
-        if (errno != EISDIR && errno != EPERM)
-            return failed("remove", e->d_name, err);
-        if (remove_below(dirfd(dir), e->d_name, depth + 1, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int remove_below(int parent, const char *name, unsigned depth, struct err *err)
-{
-    if (depth > 2 * ZIP_DEPTH_MAX)
-        return err_set(err, ERR_IO, 0, "%.100s lies too deep to be removed", name);
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : failed("open", name, err);
-    if (remove_members(fd, depth, err) < 0) /* closes fd */
-        return -1;
-    if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return failed("remove", name, err);
-    return 0;
-}
-
-int zip_remove_tree(const char *path, struct err *err)
-{
-    return remove_below(AT_FDCWD, path, 0, err);
 }

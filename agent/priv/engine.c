@@ -157,6 +157,11 @@ enum priv_status verb_engine(struct priv_exchange *x)
         return ask_launcher(x->ctx, 'k', &err) < 0 ? priv_say_err(x, &err) : PRIV_OK;
     case PRIV_ENGINE_CONNECT:
         return connect_engine(x);
+    case PRIV_ENGINE_STAGE:
+    case PRIV_ENGINE_EXCHANGE:
+    case PRIV_ENGINE_DISCARD:
+    case PRIV_ENGINE_STORED:
+        return verb_store(x);
     default:
         return PRIV_MALFORMED;
     }

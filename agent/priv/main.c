@@ -1,6 +1,8 @@
-/* cvm-agent-priv: the privileged part. It reads messages of one size, answers each, and keeps no state. */
+/* cvm-agent-priv: the privileged part. It reads messages of one size, answers each, and knows nothing of
+ * earlier ones but whether an update is being stored. */
 #include "agent/priv/filter.h"
 #include "agent/priv/message.h"
+#include "agent/priv/rights.h"
 #include "agent/priv/verbs.h"
 #include "base/auto.h"
 #include "base/log.h"
@@ -11,10 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
 
 #define CHILD_SOCKET_FD 3
@@ -23,7 +22,14 @@
 /* On the private medium, beside the copy of the workload. */
 #define ENGINE_DIRECTORY "/run/cvm-agent/workload/engine"
 
+/* On the data partition. */
+#define WORKLOAD_DIRECTORY "/data/workload"
+
 enum { EXIT_USAGE = 2, EXIT_ENVIRONMENT = 4 };
+
+struct places {
+    const char *engine, *workload; /* absolute */
+};
 
 struct verb {
     enum priv_verb verb;
@@ -50,49 +56,21 @@ static enum priv_status act(struct priv_exchange *x)
     return PRIV_UNKNOWN_VERB;
 }
 
-/* What the verbs need themselves: rules for nft, modules. The engine's privileges are the launcher's. */
+/* What the verbs need themselves: rules for nft, modules. The engine's privileges are the launcher's, those
+ * for the data partition the store's. */
 static const int kept[] = { CAP_NET_ADMIN, CAP_SYS_MODULE };
 
-static bool is_kept(int cap)
+/* Launcher and store are forked first: they keep what everything after them does not have. */
+static int divide(struct priv_context *c, const struct places *p, struct err *err)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
-        if (kept[i] == cap)
-            return true;
-    }
-    return false;
-}
-
-static void drop_privileges(void)
-{
-    struct rlimit none = { 0, 0 };
-    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
-    umask(077);
-    setrlimit(RLIMIT_CORE, &none);
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
-        if (!is_kept(cap))
-            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-    }
-    syscall(SYS_capget, &header, caps);
-    uint32_t keep = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-        keep |= 1u << kept[i];
-    caps[0] = (struct __user_cap_data_struct){ .effective = caps[0].permitted & keep,
-                                               .permitted = caps[0].permitted & keep };
-    caps[1] = (struct __user_cap_data_struct){ 0 };
-    syscall(SYS_capset, &header, caps);
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
-/* The launcher is forked first: it keeps what everything after it does not have. */
-static int divide(struct priv_context *c, const char *directory, struct err *err)
-{
-    c->directory = directory;
+    static struct priv_store store;
+    c->directory = p->engine;
     c->sys = "/sys";
     c->limited = prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) != 1;
-    c->launcher = launcher_start(directory);
-    drop_privileges();
+    c->launcher = launcher_start(p->engine);
+    store.socket = store_start(p->workload);
+    c->store = &store;
+    rights_keep(kept, ARRAY_SIZE(kept));
 #ifndef CVM_SANITIZED /* a sanitizer's own calls are not on the list */
     return filter_install(err);
 #else
@@ -119,11 +97,19 @@ static bool may_ask(int fd)
     return peer.uid == 0 || peer.uid == getuid() || (agent && peer.uid == agent->pw_uid);
 }
 
-static ssize_t receive(int from, uint8_t raw[static PRIV_MESSAGE_SIZE], int *fd)
+static bool want_credentials(int fd)
+{
+    const int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0;
+}
+
+/* With whose rights a message was sent: the socket may have been made by another user than the one it serves.
+ */
+static ssize_t receive(int from, uint8_t raw[static PRIV_MESSAGE_SIZE], struct ucred *peer, int *fd)
 {
     union {
         struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
+        char room[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
     } control;
     struct iovec part = { raw, PRIV_MESSAGE_SIZE };
     struct msghdr m = {
@@ -133,11 +119,17 @@ static ssize_t receive(int from, uint8_t raw[static PRIV_MESSAGE_SIZE], int *fd)
     do
         n = recvmsg(from, &m, MSG_CMSG_CLOEXEC | MSG_TRUNC);
     while (n < 0 && errno == EINTR);
-    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
-        && c->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-    return n;
+    bool known = false;
+    for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level != SOL_SOCKET)
+            continue;
+        if (c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+            memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+        known |= c->cmsg_type == SCM_CREDENTIALS;
+        if (c->cmsg_type == SCM_CREDENTIALS)
+            memcpy(peer, CMSG_DATA(c), sizeof(*peer));
+    }
+    return n > 0 && !known ? 0 : n;
 }
 
 static int answer(int to, const struct priv_message *reply, int fd)
@@ -170,14 +162,15 @@ static void serve(int peer, const struct priv_context *context)
     for (;;) {
         AUTO(close_fd) int fd = -1;
         AUTO(close_fd) int reply_fd = -1;
-        ssize_t n = receive(peer, raw, &fd);
+        struct ucred from;
+        ssize_t n = receive(peer, raw, &from, &fd);
         if (n <= 0)
             return;
         reply = (struct priv_message){ 0 };
         if ((size_t)n > sizeof(raw) || priv_message_decode(bytes_of(raw, (size_t)n), &request, NULL) < 0) {
             reply.status = PRIV_MALFORMED;
         } else {
-            struct priv_exchange x = { context, &request, &reply, fd, -1 };
+            struct priv_exchange x = { context, &request, &reply, from, fd, -1 };
             reply.verb = request.verb;
             reply.sequence = request.sequence;
             reply.status = (uint16_t)act(&x);
@@ -188,22 +181,22 @@ static void serve(int peer, const struct priv_context *context)
     }
 }
 
-static int run_child(struct priv_context *context, const char *directory)
+static int run_child(struct priv_context *context, const struct places *places)
 {
     struct err err = { 0 };
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (!may_ask(CHILD_SOCKET_FD)) {
+    if (!may_ask(CHILD_SOCKET_FD) || !want_credentials(CHILD_SOCKET_FD)) {
         log_event(LOG_LEVEL_ERROR, "refused", "error", "descriptor 3 is not a socket of the agent", NULL);
         return EXIT_ENVIRONMENT;
     }
-    if (divide(context, directory, &err) < 0)
+    if (divide(context, places, &err) < 0)
         return refused(&err);
     serve(CHILD_SOCKET_FD, context);
     return 0;
 }
 
 /* One caller at a time: there is one agent. */
-static int run_activated(struct priv_context *context, const char *directory)
+static int run_activated(struct priv_context *context, const struct places *places)
 {
     struct err err = { 0 };
     if (sd_listen_fds(1) != 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
@@ -211,27 +204,35 @@ static int run_activated(struct priv_context *context, const char *directory)
                 "cvm-agent-priv: start: no socket: this program is started by systemd or by cvm-agent\n");
         return EXIT_USAGE;
     }
-    if (divide(context, directory, &err) < 0)
+    if (divide(context, places, &err) < 0)
         return refused(&err);
     for (;;) {
         AUTO(close_fd) int fd = accept4(SD_LISTEN_FDS_START, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0 && errno != EINTR && errno != ECONNABORTED)
             return EXIT_ENVIRONMENT;
-        if (fd >= 0 && may_ask(fd))
+        if (fd >= 0 && may_ask(fd) && want_credentials(fd))
             serve(fd, context);
     }
 }
 
 static int usage(void)
 {
-    fprintf(stderr, "cvm-agent-priv: usage: cvm-agent-priv [--child] [--engine-dir DIR] | --version\n");
+    fprintf(
+        stderr,
+        "cvm-agent-priv: usage: cvm-agent-priv [--child] [--engine-dir DIR] [--workload DIR] | --version\n");
     return EXIT_USAGE;
+}
+
+/* Absolute, and with a name at its end. */
+static bool is_place(const char *path)
+{
+    return path[0] == '/' && path[strlen(path) - 1] != '/';
 }
 
 int main(int argc, char **argv)
 {
     static struct priv_context context;
-    const char *directory = ENGINE_DIRECTORY;
+    struct places places = { ENGINE_DIRECTORY, WORKLOAD_DIRECTORY };
     bool child = false;
     log_setup(LOG_LEVEL_INFO);
     if (argc == 2 && !strcmp(argv[1], "--version")) {
@@ -242,9 +243,11 @@ int main(int argc, char **argv)
         if (!strcmp(argv[i], "--child"))
             child = true;
         else if (!strcmp(argv[i], "--engine-dir") && i + 1 < argc && argv[i + 1][0] == '/')
-            directory = argv[++i];
+            places.engine = argv[++i];
+        else if (!strcmp(argv[i], "--workload") && i + 1 < argc && is_place(argv[i + 1]))
+            places.workload = argv[++i];
         else
             return usage();
     }
-    return child ? run_child(&context, directory) : run_activated(&context, directory);
+    return child ? run_child(&context, &places) : run_activated(&context, &places);
 }

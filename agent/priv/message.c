@@ -43,3 +43,16 @@ int priv_message_decode(struct bytes raw, struct priv_message *out, struct err *
     memcpy(out->payload, r.rest.p, PRIV_PAYLOAD_MAX);
     return 0;
 }
+
+int priv_order_decode(const struct priv_message *m, struct priv_order *out, struct err *err)
+{
+    struct reader r = reader_of(bytes_of(m->payload, m->payload_size));
+    struct priv_order o = { .what = (enum priv_engine)m->flags };
+    bool names = m->flags == PRIV_ENGINE_STAGE || m->flags == PRIV_ENGINE_EXCHANGE;
+    if (m->verb != PRIV_ENGINE || m->flags < PRIV_ENGINE_STAGE || m->flags > PRIV_ENGINE_STORED)
+        return err_set(err, ERR_INPUT, 0, "no order to store");
+    if ((names && (!rd_u64le(&r, &o.device) || !rd_u64le(&r, &o.inode))) || r.rest.n)
+        return err_set(err, ERR_INPUT, 0, "an order with %u bytes", m->payload_size);
+    *out = o;
+    return 0;
+}

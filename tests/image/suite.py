@@ -43,6 +43,10 @@ class Suite:
         self.n += 1
         return vm.Machine(f"{self.work}/vm{self.n}", disk or self.disk, **options)
 
+    def boot_again(self, name, disk, **options):
+        """The machine of that name boots the disk, and what it writes stays."""
+        return vm.Machine(f"{self.work}/{name}", disk, keep=True, **options)
+
     def copy(self):
         path = f"{self.work}/changed.raw"
         subprocess.run(["cp", "--sparse=always", self.disk, path], check=True)

@@ -31,19 +31,25 @@ def free_port():
 
 
 class Machine:
+<<<<<<< HEAD
     """Begins to boot a disk. The disk is not changed. nvram: changes the variable store, see nvram.py; first: disks that the guest
     finds before it."""
 
     def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=()):
+=======
+    """Begins to boot a disk. nvram: changes the EFI variables, see nvram.py. The disk is not changed, unless it is kept: then the
+    folder is that of one machine, whose TPM and EFI variables are the same in its next boot. writes: the file that gets a log of
+    all that is written, see power_cut.py."""
+
+    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, keep=False, writes=None):
+>>>>>>> 693a574 (agent: an update is stored by cvm-agent-priv where the data partition is mounted read-only)
         self.folder, self.console, self.port = folder, os.path.join(folder, "console.log"), free_port()
-        os.makedirs(f"{folder}/tpm", exist_ok=True)
         self.processes = []
-        with open(VARS, "rb") as f:
-            store = f.read()
-        with open(f"{folder}/vars.fd", "wb") as f:
-            f.write(nvram(store) if nvram else store)
-        subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", f"{folder}/tpm", "--pcr-banks", "sha256", "--create-ek-cert",
-                        "--create-platform-cert", "--lock-nvram"], check=True, stdout=subprocess.DEVNULL, timeout=60)
+        if not os.path.exists(f"{folder}/vars.fd"):
+            self.make(nvram)
+        for left in (self.console, f"{folder}/tpm.sock"):
+            if os.path.exists(left):
+                os.unlink(left)
         self.start(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}/tpm", "--ctrl", f"type=unixio,path={folder}/tpm.sock"])
         self.wait(lambda: os.path.exists(f"{folder}/tpm.sock"), 10, "swtpm")
         index = ",bootindex=1" if boot_index else ""
@@ -56,9 +62,40 @@ class Machine:
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}",
             "-drive", f"if=pflash,format=raw,unit=1,file={folder}/vars.fd",
             "-chardev", f"socket,id=tpm,path={folder}/tpm.sock", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
+<<<<<<< HEAD
             *others, "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", f"virtio-blk-pci,drive=disk{index}",
+=======
+            *self.drive(disk, keep, writes), "-device", f"virtio-blk-pci,drive=disk{index}",
+>>>>>>> 693a574 (agent: an update is stored by cvm-agent-priv where the data partition is mounted read-only)
             "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8000", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-serial", f"file:{self.console}", *extra])
+
+    def make(self, nvram):
+        """A TPM and EFI variables that were never used."""
+        os.makedirs(f"{self.folder}/tpm")
+        with open(VARS, "rb") as f:
+            store = f.read()
+        with open(f"{self.folder}/vars.fd", "wb") as f:
+            f.write(nvram(store) if nvram else store)
+        subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", f"{self.folder}/tpm", "--pcr-banks", "sha256", "--create-ek-cert",
+                        "--create-platform-cert", "--lock-nvram"], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+    @staticmethod
+    def drive(disk, keep, writes):
+        """The guest sees a disk with a cache of its own: what it wants to last it has to flush."""
+        if not writes:
+            return ["-drive", f"if=none,id=disk,format=raw,snapshot={'off' if keep else 'on'},cache=writeback,file={disk}"]
+        with open(writes, "wb"):
+            pass
+        return ["-blockdev", f"driver=file,node-name=file,filename={disk}", "-blockdev", "driver=raw,node-name=raw,file=file",
+                "-blockdev", f"driver=file,node-name=log,filename={writes}",
+                "-blockdev", "driver=blklogwrites,node-name=disk,file=raw,log=log,log-sector-size=512"]
+
+    def cut_power(self):
+        """Nothing in the machine hears of it."""
+        self.qemu.kill()
+        self.qemu.wait()
+        self.close()
 
     def start(self, command):
         log = open(os.path.join(self.folder, f"{command[0]}.log"), "wb")
@@ -72,7 +109,7 @@ class Machine:
         while time.monotonic() < end:
             if done():
                 return True
-            time.sleep(0.2)
+            time.sleep(0.1)
         raise AssertionError(f"{what}: not after {seconds} s. The console says:\n{self.said()[-3000:]}")
 
     def said(self):

@@ -91,7 +91,7 @@ static int start(const char *directory, const char *policy_path, struct err *err
         engine.dial = (struct engine_dial){ dial_engine, (void *)(uintptr_t)directory };
         return 0;
     }
-    if (process_start_priv(directory, &pid, &priv.fd, err) < 0)
+    if (process_start_priv(directory, NULL, &pid, &priv.fd, err) < 0)
         return -1;
     return priv_engine_start(&priv, engine.kind == ENGINE_DOCKER ? PRIV_DOCKER : PRIV_PODMAN, OWNER,
                              buf_bytes(&policy.json), err);

@@ -8,8 +8,8 @@ import subprocess
 SIZE = 4096
 HEAD = "<IHHHHIII"
 PING, FIREWALL, LIVEPATCH, ENGINE, MAINTENANCE = range(5)
-OK, MALFORMED, UNKNOWN_VERB, NOT_SUPPORTED, FAILED, REFUSED = range(6)
-CONNECT, START, STOP = range(3)
+OK, MALFORMED, UNKNOWN_VERB, NOT_SUPPORTED, FAILED, REFUSED, BUSY = range(7)
+CONNECT, START, STOP, STAGE, EXCHANGE, DISCARD, STORED = range(7)
 ACCEPT_ALL = b'{"default":[{"type":"insecureAcceptAnything"}]}'
 
 
@@ -31,12 +31,13 @@ class Reply:
 class Priv:
     """One process; a context manager."""
 
-    def __init__(self, program, directory="/run/cvm-agent/workload/engine"):
+    def __init__(self, program, directory="/run/cvm-agent/workload/engine", workload="/data/workload", env=None):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.settimeout(90)
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$0" --child --engine-dir "$1" 3<&{theirs.fileno()}', program, directory],
-            pass_fds=[theirs.fileno()])
+            ["/bin/sh", "-c", f'exec "$0" --child --engine-dir "$1" --workload "$2" 3<&{theirs.fileno()}', program,
+             directory, workload], pass_fds=[theirs.fileno()], env={**os.environ, **(env or {})})
         theirs.close()
         self.sequence = 0
 

@@ -73,7 +73,7 @@ class Machine(rig.Machine):
         return [e["type"] for e in self.agent.get("/collaterals/x")["workload_log"]]
 
 
-class Updates(unittest.TestCase):
+class Case(unittest.TestCase):
     def machine(self, policy=ALL, **more):
         workload = rig.Workload(policy=policy, **{"compose": COMPOSE, **more})
         self.addCleanup(workload.drop)
@@ -107,6 +107,8 @@ class Updates(unittest.TestCase):
         measurements = machine.agent.get("/measurements")
         self.assertEqual(measurements["verdict"], "agrees", measurements)
 
+
+class Updates(Case):
     def test_what_changed_is_replaced_and_nothing_else(self):
         m = self.machine()
         before, golden = m.ids(), m.agent.get("/golden-measurement")
@@ -428,6 +430,100 @@ class Updates(unittest.TestCase):
         until(2)
         acts = [a for a in m.agent.get("/journal")["acts"].values() if a["verb"] == "maintenance-mode"]
         self.assertEqual(sorted(a["outcome"] for a in acts), ["done", "done", "refused"])
+
+
+class ReadOnly(Case):
+    def read_only(self, m, size="64m"):
+        """The workload's folder as in a disk image: on a partition of its own, mounted read-only."""
+        aside = tempfile.mkdtemp(dir="/run")
+        m.agent.stop()
+        shutil.move(m.workload.path, aside)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "data", m.workload.folder], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", m.workload.folder])
+        shutil.copytree(os.path.join(aside, "workload"), m.workload.path)
+        subprocess.run(["mount", "-o", "remount,ro,nosuid,nodev,noexec", m.workload.folder], check=True)
+
+    def sealed(self, m):
+        with open("/proc/self/mountinfo") as f:
+            line = next(line for line in f if line.split()[4] == m.workload.folder)
+        left, right = line.split(" - ")
+        self.assertEqual(left.split()[5], "ro,nosuid,nodev,noexec,relatime")
+        self.assertTrue(right.split()[2].startswith("ro,"), line)
+
+    def test_a_partition_that_is_read_only(self):
+        m = self.machine()
+        self.read_only(m)
+        m.start()
+        m.wait()
+        before = m.ids()
+        new = self.next_of(m)
+        for page in "two\n", "three\n":
+            new.write("config/page", page)
+            status, body = m.update(zip_of(new.path))
+            self.assertEqual(status, 200, body)
+            self.assertEqual(body["pcrs"]["sha256"]["23"], new.measure()["banks"]["sha256"]["23"])
+            self.runs(m, new)
+            self.sealed(m)
+        self.assertEqual(m.ids()["db"], before["db"])
+        # a service that does not come up: the old one is on the disk, and nothing beside it
+        bad = self.next_of(m)
+        bad.write("docker-compose.yml", COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
+        status, body = m.update(zip_of(bad.path))
+        self.assertEqual(status, 503, body)
+        self.runs(m, new)
+        self.sealed(m)
+
+    def test_a_full_partition_that_is_read_only(self):
+        m = self.machine()
+        size = sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(m.workload.path) for name in names)
+        self.read_only(m, size + (1 << 20))
+        m.start()
+        m.wait()
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        status, body = m.update(zip_of(new.path))
+        self.assertEqual(status, 503, body)
+        self.assertIn("No space", body["error"])
+        self.runs(m, m.workload)
+        self.sealed(m)
+        self.assertNotIn("update", m.log_types())
+
+    def test_killed_at_each_step_on_a_read_only_partition(self):
+        """The agent with its helper at the agent's steps; the process that stores alone at its own."""
+        late = ["update-healthy", "update-stored", "update-settled"]
+        stages = ["store-marked", "store-writable", "store-made", "store-copied", "store-read-only"]
+        exchanges = ["store-writable:2", "store-exchanged", "store-synced", "store-read-only:2"]
+        points = stages + ["update-staged", "update-measured", "update-exchanged", "update-applied"] + exchanges + late
+        stored = exchanges[1:]
+        m = self.machine()
+        self.read_only(m)
+        m.start()
+        m.wait()
+        old = self.next_of(m)
+        for number, point in enumerate(points):
+            m.agent.stop()
+            os.environ["CVM_FAULT"] = point
+            try:
+                m.start()
+                m.wait()
+            finally:
+                del os.environ["CVM_FAULT"]
+            new = self.next_of(m)
+            new.write("config/page", f"page {number}\n")
+            if point.startswith("update"):
+                with self.assertRaises((http.client.HTTPException, OSError)):
+                    m.update(zip_of(new.path))
+                m.agent.process.wait(20)
+            else:
+                status, body = m.update(zip_of(new.path))
+                self.assertIn(status, (200,) if point in stored else (500, 503), (point, body))
+                m.agent.stop()
+            m.start()
+            m.wait()
+            is_new = point in late or point in stored
+            self.runs(m, new if is_new else old)
+            self.sealed(m)
+            old = new if is_new else old
 
 
 if __name__ == "__main__":

@@ -112,6 +112,9 @@ endif()
 cvm_script_test(test_priv_verbs /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_priv_verbs.py
     ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(test_priv_verbs PROPERTIES SKIP_RETURN_CODE 77)
+cvm_script_test(test_store /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_store.py
+    ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(test_store PROPERTIES SKIP_RETURN_CODE 77)
 add_executable(engine_tool integration/engine_tool.c)
 target_link_libraries(engine_tool PRIVATE agent cvm_flags)
 set_target_properties(engine_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
@@ -152,8 +155,10 @@ if(CVM_EMULATOR)
         ${CMAKE_BINARY_DIR}/bin)
     set_tests_properties(test_workload PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL ON)
     cvm_script_test(test_update /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
-        ${CMAKE_BINARY_DIR}/bin)
-    set_tests_properties(test_update PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON)
+        ${CMAKE_BINARY_DIR}/bin Updates)
+    cvm_script_test(test_update_read_only /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
+        ${CMAKE_BINARY_DIR}/bin ReadOnly)
+    set_tests_properties(test_update test_update_read_only PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON)
     cvm_script_test(test_workload_docker /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_workload.py
         ${CMAKE_BINARY_DIR}/bin --docker)
     set_tests_properties(test_workload_docker PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL ON)

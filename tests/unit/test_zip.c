@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "workload/zip.h"
 
 #include <fcntl.h>
@@ -342,8 +343,8 @@ static void a_zip_becomes_a_directory(void **state)
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_size, 0);
     assert_int_equal(zip_extract(fd, into, NULL, &err), -1); /* never into what is there */
-    assert_int_equal(zip_remove_tree(into, &err), 0);
-    assert_int_equal(zip_remove_tree(into, &err), 0);
+    assert_int_equal(folder_remove(AT_FDCWD, into, &err), 0);
+    assert_int_equal(folder_remove(AT_FDCWD, into, &err), 0);
     const struct made wrong[] = { { .name = "workload/a", .content = "x" },
                                   { .name = "workload/b", .content = "y", .wrong_crc = 1 } };
     const struct made longer[] = { { .name = "workload/a", .content = "x" },
@@ -381,7 +382,7 @@ static void removing_follows_no_links(void **state)
     snprintf(path, sizeof(path), "%s/tree/link", folder);
     assert_int_equal(symlink(target, path), 0);
     snprintf(path, sizeof(path), "%s/tree", folder);
-    assert_int_equal(zip_remove_tree(path, &err), 0);
+    assert_int_equal(folder_remove(AT_FDCWD, path, &err), 0);
     assert_int_equal(stat(target, &st), 0);
     assert_int_equal(rmdir(target), 0);
     assert_int_equal(rmdir(folder), 0);

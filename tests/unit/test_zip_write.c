@@ -4,9 +4,11 @@
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "cli/zip_write.h"
 #include "workload/zip.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -67,7 +69,7 @@ static void what_is_packed_is_unpacked(void **state)
     assert_memory_equal(p, q, n);
     munmap(p, n);
     munmap(q, n);
-    assert_int_equal(zip_remove_tree(folder, &err), 0);
+    assert_int_equal(folder_remove(AT_FDCWD, folder, &err), 0);
 }
 
 int main(void)

@@ -1,0 +1,372 @@
+/* Stores the workload of an accepted update on the data partition: beside the old one, then in its place. One
+ * process has the rights for that and does nothing else: it takes orders of one size from cvm-agent-priv, one
+ * at a time. It reads nothing of the update itself: a child with the rights of who asks copies the files, so
+ * nothing can be stored that he could not read. Where the workload lies is fixed when we start. */
+#include "agent/priv/data.h"
+#include "agent/priv/rights.h"
+#include "agent/priv/verbs.h"
+#include "base/auto.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/folder.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define COPY_SECONDS 1500
+#define TEXT_MAX     sizeof(((struct err *)0)->cause)
+
+static const struct folder_limits limits = { PRIV_STORE_ENTRIES_MAX, PRIV_STORE_BYTES_MAX };
+
+struct order {
+    struct priv_order asked;
+    uid_t uid; /* who asks */
+    gid_t gid;
+};
+
+struct outcome {
+    uint32_t failed, refused, code;
+    char text[TEXT_MAX];
+};
+
+/* Where updates go: the folder above the workload, and its name there. */
+struct place {
+    char parent[PATH_MAX], name[NAME_MAX + 1];
+};
+
+static struct outcome outcome_of(int rc, const struct err *err)
+{
+    struct outcome o = { .failed = rc < 0 };
+    if (rc < 0) {
+        o.refused = err->kind == ERR_UNAVAILABLE;
+        o.code = err->code;
+        snprintf(o.text, sizeof(o.text), "%s", err->cause);
+    }
+    return o;
+}
+
+/* ---- copying, with the rights of who asks ---- */
+
+__attribute__((noreturn)) static void copy(const struct order *order, int from, int into, int report,
+                                           pid_t parent)
+{
+    struct err err = { 0 };
+    rights_become(order->uid, order->gid, parent);
+    int rc = folder_copy(from, into, &limits, &err);
+    fault_point("store-copied");
+    const struct outcome o = outcome_of(rc, &err);
+    (void)!write(report, &o, sizeof(o));
+    _exit(0);
+}
+
+static int await_copy(int report, pid_t child, struct err *err)
+{
+    struct pollfd wait = { .fd = report, .events = POLLIN };
+    struct outcome o;
+    int ready;
+    do
+        ready = poll(&wait, 1, COPY_SECONDS * 1000);
+    while (ready < 0 && errno == EINTR);
+    ssize_t n = ready > 0 ? read(report, &o, sizeof(o)) : -1;
+    kill(child, SIGKILL); /* it is done, or late */
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (n != (ssize_t)sizeof(o))
+        return err_set(err, ERR_IO, 0, "storing the update was cut short");
+    o.text[TEXT_MAX - 1] = '\0';
+    return o.failed ? err_set(err, o.refused ? ERR_UNAVAILABLE : ERR_IO, o.code, "%s", o.text) : 0;
+}
+
+static int copy_as(const struct order *order, int from, int into, struct err *err)
+{
+    int ends[2];
+    pid_t self = getpid();
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return err_set(err, ERR_IO, (uint32_t)errno, "cannot make a pipe: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0)
+        copy(order, from, into, ends[1], self);
+    close(ends[1]);
+    int rc = child < 0 ? err_set(err, ERR_IO, (uint32_t)errno, "cannot fork: %s", strerror(errno))
+                       : await_copy(ends[0], child, err);
+    close(ends[0]);
+    return rc;
+}
+
+/* ---- the orders ---- */
+
+static int sync_above(const struct data *d, struct err *err)
+{
+    AUTO(close_fd) int fd = openat(d->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? medium_failed("sync", "the data partition", err) : 0;
+}
+
+static int make_beside(const struct data *d, const struct order *order, struct err *err)
+{
+    if (folder_remove(d->folder, PRIV_STORE_NEXT, err) < 0)
+        return -1;
+    if (mkdirat(d->folder, PRIV_STORE_NEXT, 0755) < 0)
+        return medium_failed("make the folder", PRIV_STORE_NEXT, err);
+    int fd = openat(d->folder, PRIV_STORE_NEXT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && fchmod(fd, 0755) == 0 && fchown(fd, order->uid, order->gid) == 0)
+        return fd;
+    int rc = medium_failed("make the folder", PRIV_STORE_NEXT, err);
+    close_fd(&fd);
+    return rc;
+}
+
+static int stage(const struct data *d, const struct order *order, int from, struct err *err)
+{
+    AUTO(close_fd) int into = make_beside(d, order, err);
+    if (into < 0)
+        return -1;
+    fault_point("store-made");
+    return copy_as(order, from, into, err) < 0 ? -1 : sync_above(d, err);
+}
+
+/* Both lie below the same folder: one rename, and one sync of it. What cannot be made to last is undone. */
+static int exchange(const struct data *d, const char *name, struct err *err)
+{
+    if (renameat2(d->folder, PRIV_STORE_NEXT, d->folder, name, RENAME_EXCHANGE) < 0)
+        return medium_failed("exchange", name, err);
+    fault_point("store-exchanged");
+    if (sync_above(d, err) < 0) {
+        (void)!renameat2(d->folder, PRIV_STORE_NEXT, d->folder, name, RENAME_EXCHANGE);
+        return -1;
+    }
+    fault_point("store-synced");
+    return 0;
+}
+
+/* The workload is the one that the agent means, and has not been exchanged since. */
+static int check_known(const struct data *d, const struct place *place, const struct order *order,
+                       struct err *err)
+{
+    struct stat st;
+    if (fstatat(d->folder, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return medium_failed("look at", place->name, err);
+    if (!S_ISDIR(st.st_mode) || st.st_dev != order->asked.device || st.st_ino != order->asked.inode)
+        return err_set(err, ERR_UNAVAILABLE, ESTALE,
+                       "%.120s/%.60s, where updates are stored, is not the agent's workload folder",
+                       place->parent, place->name);
+    return 0;
+}
+
+static void discard(const struct data *d)
+{
+    struct err err = { 0 };
+    if (folder_remove(d->folder, PRIV_STORE_NEXT, &err) < 0 || sync_above(d, &err) < 0)
+        log_err(LOG_LEVEL_WARNING, "store", &err); /* it is in the way of nothing: the next one removes it */
+}
+
+static int act(const struct data *d, const struct place *place, const struct order *order, int from,
+               struct err *err)
+{
+    if (order->asked.what == PRIV_ENGINE_DISCARD) {
+        discard(d);
+        return 0;
+    }
+    if (check_known(d, place, order, err) < 0)
+        return -1;
+    if (order->asked.what == PRIV_ENGINE_STAGE) {
+        int rc = stage(d, order, from, err);
+        if (rc < 0)
+            discard(d);
+        return rc;
+    }
+    if (exchange(d, place->name, err) < 0)
+        return -1;
+    discard(d);
+    return 0;
+}
+
+/* Read-only again in every case. An exchange that was made stays made, whatever comes after it. */
+static int carry_out(const struct place *place, const struct order *order, int from, struct err *err)
+{
+    struct data d = DATA_NONE;
+    struct err why = { 0 };
+    if (data_open(place->parent, &d, err) < 0)
+        return -1;
+    int rc = act(&d, place, order, from, err);
+    if (data_close(&d, &why) == 0)
+        return rc;
+    log_err(LOG_LEVEL_ERROR, "store", &why);
+    if (rc == 0 && order->asked.what == PRIV_ENGINE_STAGE)
+        *err = why;
+    return order->asked.what == PRIV_ENGINE_STAGE ? -1 : rc;
+}
+
+/* ---- the process ---- */
+
+static ssize_t receive(int socket, struct order *order, int *fd)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = { order, sizeof(*order) };
+    struct msghdr m = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)
+    };
+    ssize_t n;
+    do
+        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+    return n;
+}
+
+__attribute__((noreturn)) static void take_orders(int socket, const struct place *place)
+{
+    static const int needed[] = { CAP_SYS_ADMIN, CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,
+                                  CAP_SETUID,    CAP_SETGID, CAP_KILL };
+    struct err why = { 0 };
+    rights_keep(needed, ARRAY_SIZE(needed));
+    if (data_heal(place->parent, &why) < 0)
+        log_err(LOG_LEVEL_ERROR, "store", &why);
+    for (;;) {
+        AUTO(close_fd) int from = -1;
+        struct order order;
+        struct err err = { 0 };
+        if (receive(socket, &order, &from) != (ssize_t)sizeof(order))
+            _exit(0);
+        int rc = carry_out(place, &order, from, &err);
+        const struct outcome o = outcome_of(rc, &err);
+        if (send(socket, &o, sizeof(o), MSG_NOSIGNAL) != (ssize_t)sizeof(o))
+            _exit(0);
+    }
+}
+
+static int place_of(const char *workload, struct place *out)
+{
+    const char *slash = strrchr(workload, '/');
+    size_t above = (size_t)(slash - workload);
+    return path_set(out->parent, sizeof(out->parent), NULL, "%.*s", above ? (int)above : 1, workload) < 0
+                   || path_set(out->name, sizeof(out->name), NULL, "%s", slash + 1) < 0
+               ? -1
+               : 0;
+}
+
+int store_start(const char *workload)
+{
+    struct place place;
+    int pair[2];
+    if (geteuid() != 0 || place_of(workload, &place) < 0
+        || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_NAME, "priv-store", 0, 0, 0);
+        syscall(SYS_dup3, pair[1], 3, O_CLOEXEC);
+        syscall(SYS_close_range, 4u, ~0u, 0u); /* neither the agent's socket nor the launcher's */
+        take_orders(3, &place);
+    }
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        return -1;
+    }
+    return pair[0];
+}
+
+/* ---- the verb: begins, and says how far it is; storing takes long, and others ask meanwhile ---- */
+
+enum progress { IDLE, RUNNING, ENDED, GONE };
+
+static enum progress look(struct priv_store *s, struct outcome *o)
+{
+    if (s->socket < 0)
+        return GONE;
+    if (!s->busy)
+        return IDLE;
+    ssize_t n = recv(s->socket, o, sizeof(*o), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return RUNNING;
+    s->busy = false;
+    o->text[TEXT_MAX - 1] = '\0';
+    if (n == (ssize_t)sizeof(*o))
+        return ENDED;
+    close_fd(&s->socket);
+    s->socket = -1;
+    return GONE;
+}
+
+static enum priv_status gone(struct priv_exchange *x)
+{
+    return priv_say(x, PRIV_REFUSED, 0, "nobody stores updates: that takes root; restart cvm-agent-priv");
+}
+
+/* How the last order went. */
+static enum priv_status ask(struct priv_exchange *x)
+{
+    struct outcome o = { 0 };
+    switch (look(x->ctx->store, &o)) {
+    case RUNNING:
+        return PRIV_BUSY;
+    case GONE:
+        return gone(x);
+    default:
+        return o.failed ? priv_say(x, o.refused ? PRIV_REFUSED : PRIV_FAILED, o.code, "%s", o.text) : PRIV_OK;
+    }
+}
+
+static bool send_order(int socket, const struct order *order, int fd)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = { .room = { 0 } };
+    struct iovec part = { (void *)(uintptr_t)order, sizeof(*order) };
+    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+    if (fd >= 0) {
+        m.msg_control = control.room;
+        m.msg_controllen = sizeof(control.room);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    }
+    return sendmsg(socket, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*order);
+}
+
+static bool is_folder(int fd)
+{
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static enum priv_status begin(struct priv_exchange *x, const struct order *order)
+{
+    struct priv_store *s = x->ctx->store;
+    struct outcome earlier;
+    enum progress p = look(s, &earlier);
+    if (p == RUNNING)
+        return PRIV_BUSY;
+    if (p == GONE || !send_order(s->socket, order, x->fd))
+        return gone(x);
+    s->busy = true;
+    return PRIV_OK;
+}
+
+enum priv_status verb_store(struct priv_exchange *x)
+{
+    struct priv_order asked;
+    if (priv_order_decode(x->request, &asked, NULL) < 0
+        || (asked.what == PRIV_ENGINE_STAGE ? !is_folder(x->fd) : x->fd >= 0))
+        return PRIV_MALFORMED;
+    const struct order order = { .asked = asked, .uid = x->peer.uid, .gid = x->peer.gid };
+    return asked.what == PRIV_ENGINE_STORED ? ask(x) : begin(x, &order);
+}
