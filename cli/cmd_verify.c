@@ -46,6 +46,10 @@ static int read_files(const struct arguments *args, struct input *in)
         rc = read_optional(args->roots, 1u << 20, &in->roots, &in->roots_n);
     if (!rc && args->golden && !in->golden_n) /* no bytes would mean: none was asked for */
         rc = fail(STATUS_INPUT, args->golden, "not a golden measurement", "the file is empty");
+    if (!rc && args->golden_key && !in->golden_key_n)
+        rc = fail(STATUS_INPUT, args->golden_key, "not a public key", "the file is empty");
+    if (!rc && args->roots && !in->roots_n)
+        rc = fail(STATUS_INPUT, args->roots, "not a bundle of roots", "the file is empty");
     return rc;
 }
 

@@ -106,8 +106,9 @@ static int run(int argc, char **argv)
     if (nonce_hex && (hex_decode(bytes_str(nonce_hex), &nonce, &err) < 0 || !nonce.n))
         return fail_err(STATUS_USAGE, "--nonce", "not hex", &err);
     if (report_data_hex
-        && (hex_decode(bytes_str(report_data_hex), &report_data, &err) < 0 || report_data.failed))
-        return fail_err(STATUS_USAGE, "--report-data", "not hex of at most 64 bytes", &err);
+        && (hex_decode(bytes_str(report_data_hex), &report_data, &err) < 0 || report_data.failed
+            || !report_data.n))
+        return fail_err(STATUS_USAGE, "--report-data", "not hex of 1 to 64 bytes", &err);
     args.options.report_data = buf_bytes(&report_data);
     if (accept && tdx_accept_parse(accept, &args.options.accept_tcb, &err) < 0)
         return fail_err(STATUS_USAGE, "--accept-tcb", "not a list of TCB statuses", &err);

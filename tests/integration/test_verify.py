@@ -194,6 +194,10 @@ class Verify(unittest.TestCase):
         rc, answer = self.run_cli(self.doc, "--golden", self.file("empty.json", b""), *self.accept())
         self.assertEqual(rc, 3)
         self.assertIn("empty", answer["error"])
+        golden = self.file("golden.json", self.golden)  # nor is an empty key no key: this document is not signed
+        rc, answer = self.run_cli(self.doc, "--golden", golden, "--golden-key", self.file("empty.pem", b""), *self.accept())
+        self.assertEqual(rc, 3)
+        self.assertIn("not a public key", answer["error"])
 
     def test_anchor(self):
         if BARE:

@@ -71,6 +71,8 @@ class Made(unittest.TestCase):
         with tempfile.NamedTemporaryFile() as f:
             self.assertEqual(run(f.name)[0], 3)
             self.assertEqual(run(f.name, "--nonce", "xyz")[0], 2)
+            for empty in ("--nonce", "--report-data"):  # a variable of the caller's that came to nothing
+                self.assertEqual(run(f.name, empty, "")[0], 2)
             self.assertEqual(run(f.name, "--at", "now")[0], 2)
 
 
