@@ -25,22 +25,29 @@ static int overview(void)
 
 static int run(int argc, char **argv)
 {
-    const char *name = NULL;
-    int rc = options_parse(&command_help, argc, argv, NULL, 0, &name, 0, 1);
+    const char *word[2] = { NULL, NULL };
+    int rc = options_parse(&command_help, argc, argv, NULL, 0, word, 0, 2);
     if (rc)
         return rc == STATUS_HELP ? 0 : rc;
-    if (!name)
+    if (!word[0])
         return overview();
-    const struct command *command = command_find(name);
+    const struct command *command = command_find(word[0]);
     if (!command)
-        return fail(STATUS_USAGE, name, "no such command", "see cvm-cli help");
-    return help_print(command);
+        return fail(STATUS_USAGE, word[0], "no such command", "see cvm-cli help");
+    if (!word[1])
+        return help_print(command);
+    if (command != &command_policy)
+        return fail(STATUS_USAGE, "help", "one argument too many", word[1]);
+    char *asked[] = { argv[1], argv[2], (char[]){ "--help" }, NULL }; /* an action explains itself */
+    return command->run(3, asked);
 }
 
 const struct command command_help = {
     "help",
-    "[COMMAND]",
+    "[COMMAND [ACTION]]",
     "Lists the commands, or explains one",
-    "Without COMMAND: all commands, one a line, and the meaning of the exit status.\n",
+    "Without COMMAND: all commands, one a line, and the meaning of the exit status. policy has actions, "
+    "with\n"
+    "a help of their own.\n",
     run,
 };

@@ -134,6 +134,16 @@ class Usage(unittest.TestCase):
             self.assertTrue(done.stdout.startswith(b"usage: cvm-cli " + command.encode()))
             self.assertEqual(run(command, "--help").stdout, done.stdout)
 
+    def test_help_of_actions(self):
+        """What an error points to is there."""
+        line = self.error(2, "policy", "measurement")
+        self.assertIn("see cvm-cli help policy measurement", line)
+        done = run("help", "policy", "measurement")
+        self.assertEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.startswith(b"usage: cvm-cli policy measurement B64 FILE"))
+        self.error(2, "help", "policy", "nonsense")
+        self.error(2, "help", "verify", "measurement")
+
     def test_help_names_every_type(self):
         text = run("help", "inspect").stdout.decode()
         for name in run("inspect", "-", data=b"?").stderr.decode().split("none of ")[1].split(";")[0].split(", "):
