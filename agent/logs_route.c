@@ -5,17 +5,24 @@
 #include "agent/server.h"
 #include "agent/workload.h"
 #include "base/auto.h"
+#include "base/chain.h"
 #include "base/json.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #define TAIL_MAX       1000000
 #define LOG_MAX        (4u << 20) /* of one container: the end of what there is */
+#define SINCE_ROOM     32
 #define FOLLOW_SECONDS (24u * 3600u)
 
 struct logs {
     struct engine_log_options options;
+    char since[SINCE_ROOM];
     char **names; /* containers */
     char **shown; /* as asked for */
     size_t n;
@@ -36,25 +43,62 @@ void logs_free(struct logs *l)
 
 /* ---- what is asked ---- */
 
-static bool is_time(const char *text)
+/* "90s", "1h30m": so long before now. */
+static bool is_span(const char *text, time_t now, char out[static SINCE_ROOM])
 {
-    return *text && strlen(text) < 64 && strspn(text, "0123456789-+:.TZtz") == strlen(text);
+    static const struct {
+        char unit;
+        unsigned seconds;
+    } units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+    uint64_t sum = 0;
+    size_t next = 0;
+    while (*text) {
+        size_t digits = strspn(text, "0123456789");
+        while (next < ARRAY_SIZE(units) && units[next].unit != text[digits])
+            next++;
+        if (!digits || digits > 9 || next == ARRAY_SIZE(units))
+            return false;
+        sum += strtoul(text, NULL, 10) * units[next++].seconds;
+        text += digits + 1;
+    }
+    snprintf(out, SINCE_ROOM, "%" PRIu64, sum < (uint64_t)now ? (uint64_t)now - sum : 0);
+    return true;
 }
 
-static int read_options(const struct request *r, struct engine_log_options *out, struct err *err)
+/* Engines read times each in its own way; seconds since 1970 all do. */
+static bool read_time(const char *text, char out[static SINCE_ROOM])
+{
+    time_t at;
+    size_t n = strlen(text), digits = strspn(text, "0123456789");
+    if (n && n < SINCE_ROOM && digits && digits + strspn(text + digits, ".") <= digits + 1
+        && strspn(text, "0123456789.") == n) {
+        memcpy(out, text, n + 1);
+        return true;
+    }
+    if (rfc3339_parse(text, &at, &(struct err){ 0 }) == 0) {
+        snprintf(out, SINCE_ROOM, "%lld", (long long)(at > 0 ? at : 0));
+        return true;
+    }
+    return n && is_span(text, time(NULL), out);
+}
+
+static int read_options(const struct request *r, struct engine_log_options *out,
+                        char since[static SINCE_ROOM], struct err *err)
 {
     const char *tail = query_get(&r->query, "tail"), *follow = query_get(&r->query, "follow");
     char *end = NULL;
-    *out = (struct engine_log_options){ .tail = -1, .since = query_get(&r->query, "since") };
+    const char *from = query_get(&r->query, "since");
+    *out = (struct engine_log_options){ .tail = -1, .since = from ? since : NULL };
     if (tail) {
         unsigned long n = isdigit((unsigned char)*tail) ? strtoul(tail, &end, 10) : TAIL_MAX + 1;
         if (n > TAIL_MAX || *end)
             return err_set(err, ERR_INPUT, 0, "tail takes a number of lines, at most %d", TAIL_MAX);
         out->tail = (int64_t)n;
     }
-    if (out->since && !is_time(out->since))
-        return err_set(err, ERR_INPUT, 0,
-                       "since takes a time as 2026-01-31T12:00:00Z, or seconds since 1970");
+    if (from && !read_time(from, since))
+        return err_set(
+            err, ERR_INPUT, 0,
+            "since takes a time as 2026-01-31T12:00:00Z, seconds since 1970, or how long ago as 1h30m");
     if (follow && strcmp(follow, "0") != 0 && strcmp(follow, "1") != 0)
         return err_set(err, ERR_INPUT, 0, "follow takes 1 or 0");
     out->follow = follow && *follow == '1';
@@ -66,7 +110,8 @@ int logs_prepare(struct request *r, struct err *err)
     struct operate *o = server_operate(r->server);
     const struct workload *w = o ? operate_workload(o) : NULL;
     struct engine_log_options options;
-    if (read_options(r, &options, err) < 0)
+    char since[SINCE_ROOM];
+    if (read_options(r, &options, since, err) < 0)
         return -1;
     if (!w)
         return err_set(err, ERR_NOT_FOUND, 0, "this agent runs no workload, so there are no containers");
@@ -176,7 +221,7 @@ static int work(struct request *r, struct buf *out, struct err *err)
     size_t n = 0;
     if (!l)
         return err_set(err, ERR_IO, ENOMEM, "no memory for logs");
-    int rc = read_options(r, &l->options, err);
+    int rc = read_options(r, &l->options, l->since, err);
     rc = rc < 0 ? rc : engine_list(&w->runner.engine, w->runner.project, &all, &n, err);
     rc = rc < 0 ? rc : choose(r, l, all, n, err);
     free(all);

@@ -243,7 +243,7 @@ const struct command command_logs = {
     "Prints what the containers of a machine have written",
     MANAGE_ADDRESS_HELP "  --name N    a container or service; all of them without\n"
                         "  --tail N    lines from the end\n"
-                        "  --since T   2026-01-31T12:00:00Z, or seconds since 1970\n"
+                        "  --since T   2026-01-31T12:00:00Z, seconds since 1970, or how long ago, as 1h30m\n"
                         "  --follow    goes on, as lines of JSON\n"
                         "  --json      the answer as it came\n" TOKEN_HELP,
     run_logs,

@@ -380,6 +380,12 @@ class Updates(Case):
         self.assertEqual(logs[0]["log"], "hello\n")
         self.assertEqual(m.manage("GET", "/container-logs?name=nobody")[0], 404)
         self.assertEqual(m.manage("GET", "/container-logs?name=web&since=2099-01-01T00:00:00Z")[1][0]["log"], "")
+        for since in ("1h", "1d2h3m4s", "1700000000", "1700000000.5", "2020-01-01T00:00:00%2B02:00"):
+            self.assertIn("hello", m.manage("GET", "/container-logs?name=web&since=" + since)[1][0]["log"], since)
+        for since in ("", "zzz", "1x", "h", "1m1h", "1.5.5", "2020-01-01", "1h%20", "9999999999h"):
+            status, answer = m.manage("GET", "/container-logs?since=" + since)
+            self.assertEqual(status, 400, (since, answer))
+            self.assertIn("since takes", answer["error"])
         # a stream goes on, and neither side holds the other up
         c = m.agent.connection("external")
         c.request("GET", "/container-logs?name=web&follow=1", headers={"Authorization": f"Bearer {m.token}"})
