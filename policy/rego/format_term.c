@@ -75,7 +75,7 @@ static void put_call(struct printer *p, const struct node *n)
     }
 }
 
-/* A bar behind the first term of a collection would begin a comprehension's body. */
+/* A bar behind the first term of a collection begins a comprehension's body unless a comma follows. */
 static bool bar_after_first(const struct node *n)
 {
     while (n->kind == N_CALL && n->op && !n->parenthesised) {
@@ -85,16 +85,6 @@ static bool bar_after_first(const struct node *n)
         n = left;
     }
     return false;
-}
-
-static void put_member(struct printer *p, const struct node *n, bool first)
-{
-    bool apart = first && bar_after_first(n);
-    if (apart)
-        buf_u8(p->out, '(');
-    format_term(p, n);
-    if (apart)
-        buf_u8(p->out, ')');
 }
 
 /* Members on lines of their own if the first one was. */
@@ -111,10 +101,10 @@ static void put_members(struct printer *p, const struct node *n, const char *ope
         } else if (i) {
             buf_str(p->out, ", ");
         }
-        put_member(p, n->item[i], i == 0);
+        format_term(p, n->item[i]);
         if (step == 2) {
             buf_str(p->out, ": ");
-            put_member(p, n->item[i + 1], i == 0);
+            format_term(p, n->item[i + 1]);
         }
         if (!lines)
             continue;
@@ -128,6 +118,8 @@ static void put_members(struct printer *p, const struct node *n, const char *ope
     p->indent -= lines;
     if (lines)
         format_line(p);
+    else if (n->n == step && (bar_after_first(n->item[0]) || bar_after_first(n->item[step - 1])))
+        buf_u8(p->out, ',');
     buf_str(p->out, close);
 }
 
