@@ -11,22 +11,15 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases_attack  # noqa: E402
 import cases_image  # noqa: E402
-<<<<<<< HEAD
 import cases_livepatch  # noqa: E402
 import cases_sev_guest  # noqa: E402
-=======
 import cases_update  # noqa: E402
->>>>>>> 693a574 (agent: an update is stored by cvm-agent-priv where the data partition is mounted read-only)
 import cases_workload  # noqa: E402
 import vm  # noqa: E402
 from suite import Suite, skip  # noqa: E402
 
 # The first case of the first file is the one of every test run.
-<<<<<<< HEAD
-FILES = [cases_image, cases_attack, cases_workload, cases_livepatch, cases_sev_guest]
-=======
-FILES = [cases_image, cases_attack, cases_workload, cases_update]
->>>>>>> 693a574 (agent: an update is stored by cvm-agent-priv where the data partition is mounted read-only)
+FILES = [cases_image, cases_attack, cases_workload, cases_livepatch, cases_sev_guest, cases_update]
 CASES = [f for file in FILES for name, f in vars(file).items() if name.startswith("case_")]
 
 

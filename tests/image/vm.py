@@ -31,18 +31,11 @@ def free_port():
 
 
 class Machine:
-<<<<<<< HEAD
-    """Begins to boot a disk. The disk is not changed. nvram: changes the variable store, see nvram.py; first: disks that the guest
-    finds before it."""
+    """Begins to boot a disk. nvram: changes the EFI variables, see nvram.py; first: disks that the guest finds before it. The disk is
+    not changed, unless it is kept: then the folder is that of one machine, whose TPM and EFI variables are the same in its next boot.
+    writes: the file that gets a log of all that is written, see power_cut.py."""
 
-    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=()):
-=======
-    """Begins to boot a disk. nvram: changes the EFI variables, see nvram.py. The disk is not changed, unless it is kept: then the
-    folder is that of one machine, whose TPM and EFI variables are the same in its next boot. writes: the file that gets a log of
-    all that is written, see power_cut.py."""
-
-    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, keep=False, writes=None):
->>>>>>> 693a574 (agent: an update is stored by cvm-agent-priv where the data partition is mounted read-only)
+    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=(), keep=False, writes=None):
         self.folder, self.console, self.port = folder, os.path.join(folder, "console.log"), free_port()
         self.processes = []
         if not os.path.exists(f"{folder}/vars.fd"):
@@ -62,11 +55,7 @@ class Machine:
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}",
             "-drive", f"if=pflash,format=raw,unit=1,file={folder}/vars.fd",
             "-chardev", f"socket,id=tpm,path={folder}/tpm.sock", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
-<<<<<<< HEAD
-            *others, "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", f"virtio-blk-pci,drive=disk{index}",
-=======
-            *self.drive(disk, keep, writes), "-device", f"virtio-blk-pci,drive=disk{index}",
->>>>>>> 693a574 (agent: an update is stored by cvm-agent-priv where the data partition is mounted read-only)
+            *others, *self.drive(disk, keep, writes), "-device", f"virtio-blk-pci,drive=disk{index}",
             "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8000", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-serial", f"file:{self.console}", *extra])
 
