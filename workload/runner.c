@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "workload/compose.h"
+#include "workload/runner_stop.h"
 #include "workload/spec.h"
 
 #include <errno.h>
@@ -10,11 +11,9 @@
 #include <time.h>
 
 #define HEALTH_MS    60000
-#define STOP_SECONDS 10 /* the Compose Specification's stop_grace_period */
 #define POLL_MS      50
 #define CHECK_MS     500 /* between health checks while somebody waits */
 #define CHECK_MAX_MS 30000
-#define STOP_MAX_S   300
 
 struct item {
     const struct compose_service *s;
@@ -170,40 +169,18 @@ int runner_plan(const struct runner *r, struct compose *c, const struct runner_i
     return 0;
 }
 
-static unsigned grace_of(const struct compose_service *s)
-{
-    if (!s || s->stop_grace_ns == COMPOSE_UNSET)
-        return STOP_SECONDS;
-    int64_t seconds = (s->stop_grace_ns + 999999999) / 1000000000;
-    return (unsigned)(seconds < STOP_MAX_S ? seconds : STOP_MAX_S);
-}
-
-static int take_away(const struct runner *r, const struct engine_state *old, const struct compose_service *s,
-                     struct err *err)
-{
-    struct err why = { 0 };
-    if (old->running && engine_stop(&r->engine, old->id, grace_of(s), &why) < 0
-        && why.kind != ERR_NOT_FOUND) {
-        if (err)
-            *err = why;
-        return -1;
-    }
-    return engine_remove(&r->engine, old->id, err);
-}
-
-/* What goes, goes before anything comes: names, ports and addresses are free then. Dependants first. */
+/* What goes, goes before anything comes: names, ports and addresses are free then. */
 static int remove_old(const struct plan *p, struct err *err)
 {
-    for (size_t i = 0; i < p->found_count; i++) {
-        if (!p->wanted[i] && take_away(p->r, &p->found[i], NULL, err) < 0)
-            return -1;
+    const struct engine_state *old[ENGINE_LIST_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < p->found_count && n < ENGINE_LIST_MAX; i++) {
+        const struct item *it = item_of(p, p->found[i].service);
+        bool replaced = it && it->now == &p->found[i] && it->change == RUNNER_REPLACED;
+        if (!p->wanted[i] || replaced)
+            old[n++] = &p->found[i];
     }
-    for (size_t i = p->c->service_count; i > 0; i--) {
-        const struct item *it = &p->items[p->c->order[i - 1]];
-        if (it->now && it->change == RUNNER_REPLACED && take_away(p->r, it->now, it->s, err) < 0)
-            return -1;
-    }
-    return 0;
+    return runner_take_away(p->r, p->c, old, n, err);
 }
 
 static int make_networks_and_volumes(const struct plan *p, struct err *err)
@@ -396,22 +373,13 @@ int runner_apply(const struct runner *r, struct compose *c, const struct runner_
 int runner_stop(const struct runner *r, const struct compose *c, struct err *err)
 {
     AUTO(free_u8) uint8_t *storage = NULL;
+    const struct engine_state *all[ENGINE_LIST_MAX];
     struct engine_state *found;
     size_t n;
     if (engine_list(&r->engine, r->project, &found, &n, err) < 0)
         return -1;
     storage = (uint8_t *)found;
-    for (size_t i = c ? c->service_count : 0; i > 0; i--) {
-        const struct compose_service *s = &c->services[c->order[i - 1]];
-        for (size_t k = 0; k < n; k++) {
-            if (!strcmp(found[k].service, s->name) && take_away(r, &found[k], s, err) < 0)
-                return -1;
-        }
-    }
-    for (size_t k = 0; k < n; k++) {
-        bool known = c && compose_service(c, found[k].service);
-        if (!known && take_away(r, &found[k], NULL, err) < 0)
-            return -1;
-    }
-    return 0;
+    for (size_t i = 0; i < n; i++)
+        all[i] = &found[i];
+    return runner_take_away(r, c, all, n, err);
 }

@@ -63,8 +63,8 @@ MUST_USE int runner_plan(const struct runner *r, struct compose *c, const struct
 MUST_USE int runner_apply(const struct runner *r, struct compose *c, const struct runner_image *images,
                           size_t n, struct runner_report *report, struct err *err);
 
-/** Stops and removes all containers of the project, dependants first where c (may be NULL) says so. Volumes
- * stay. */
+/** Stops and removes all containers of the project: at the same time, but dependants first where c (may be
+ * NULL) says so, within five minutes. Volumes stay. */
 MUST_USE int runner_stop(const struct runner *r, const struct compose *c, struct err *err);
 
 /** A .tar of the private copy. */

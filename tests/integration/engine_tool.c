@@ -281,8 +281,9 @@ static int run(const char *command, char **args, int n, struct settings *s, stru
     if (!strcmp(command, "stop") && n == 2)
         return remove_all(args[0], err);
     if (!strcmp(command, "stop") && n == 1) {
+        AUTO(unload) struct workload w = { 0 };
         const struct runner r = { .engine = engine, .project = args[0] };
-        return runner_stop(&r, NULL, err);
+        return s->tree && load(s->tree, &w, err) < 0 ? -1 : runner_stop(&r, w.compose, err);
     }
     if (!strcmp(command, "hold")) { /* until standard input ends */
         char c;

@@ -22,6 +22,7 @@ if DOCKER:
 
 import images  # noqa: E402
 from agent_under_test import Agent, UnixConnection  # noqa: E402
+from registry import Registry, TokenServer  # noqa: E402
 
 BIN = sys.argv.pop(1)
 CLI, AGENT = os.path.join(BIN, "cvm-cli"), os.path.join(BIN, "cvm-agent")
@@ -265,6 +266,56 @@ class Start(unittest.TestCase):
         metrics = m.agent.request("internal", "GET", "/metrics")[2].decode()
         self.assertIn('cvm_agent_service_exits_total{service="db"} 1', metrics)
         self.assertIn('cvm_agent_service_running{service="db"} 0', metrics)
+
+
+@unittest.skipUnless(shutil.which("docker-registry") and shutil.which("skopeo"), "there is no docker-registry, or no skopeo")
+class FromARegistry(unittest.TestCase):
+    """auth_info_file_path, in each form that is written, with a registry that wants a password and one that wants a token."""
+    LOGIN = ("somebody", "s3cret: with a colon")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tokens = TokenServer("/run/tokens", cls.LOGIN)
+        cls.registries = [Registry("/run/basic", 5101, cls.LOGIN), Registry("/run/bearer", 5102, tokens=cls.tokens)]
+        cls.id = images.write_archive("/run/web.tar", "localhost/web:1", ["/bin/busybox", "sleep", "1000"])
+        for registry in cls.registries:
+            registry.push("/run/web.tar", "web:1")
+
+    @classmethod
+    def tearDownClass(cls):
+        for one in [*cls.registries, cls.tokens]:
+            one.stop()
+
+    def workload(self, port, auth):
+        policy = {"workload_config": {"image_signature_verification": {"auth_info_file_path": "secrets/auth.json"}}}
+        workload = Workload(f"services: {{web: {{image: '127.0.0.1:{port}/web:1'}}}}\n", policy, {"secrets/auth.json": json.dumps(auth)})
+        self.addCleanup(workload.drop)
+        for name in "web", "db":
+            os.remove(os.path.join(workload.path, name + ".tar"))
+        return workload
+
+    @staticmethod
+    def encoded(user, password):
+        return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+    def test_let_in(self):
+        by_host = {"auths": {"127.0.0.1:5102": self.encoded(*self.LOGIN), "127.0.0.1:5101": self.encoded("other", "x")}}
+        for port, auth in (5102, by_host), (5101, {"user_name": self.LOGIN[0], "password": self.LOGIN[1]}):
+            with Machine(self.workload(port, auth)) as m:
+                m.wait()
+                event = m.agent.get("/collaterals/x")["workload_log"][0]
+                self.assertEqual((event["type"], event["name"], event["content_sha384"]),
+                                 ("image", "web", hashlib.sha384(bytes.fromhex(self.id)).hexdigest()))
+                self.assertNotIn(self.LOGIN[1], "\n".join(m.agent.lines))
+
+    def test_kept_out(self):
+        for port in 5101, 5102:
+            for auth in {"auths": {}}, {"auths": {f"127.0.0.1:{port}": self.encoded(self.LOGIN[0], "wrong-word")}}:
+                with Machine(self.workload(port, auth)) as m:
+                    error = m.wait("failed")["error"]
+                    self.assertIn("image of service web", error)
+                    self.assertNotIn("wrong-word", "\n".join(m.agent.lines))
+                    self.assertEqual(m.agent.get("/collaterals/abc")["workload_log"], [])
 
 
 class Refused(unittest.TestCase):
