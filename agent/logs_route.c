@@ -68,10 +68,11 @@ static bool is_span(const char *text, time_t now, char out[static SINCE_ROOM])
 /* Engines read times each in its own way; seconds since 1970 all do. */
 static bool read_time(const char *text, char out[static SINCE_ROOM])
 {
+    static const char digits[] = "0123456789";
     time_t at;
-    size_t n = strlen(text), digits = strspn(text, "0123456789");
-    if (n && n < SINCE_ROOM && digits && digits + strspn(text + digits, ".") <= digits + 1
-        && strspn(text, "0123456789.") == n) {
+    size_t n = strlen(text), whole = strspn(text, digits);
+    size_t number = text[whole] == '.' ? whole + 1 + strspn(text + whole + 1, digits) : whole;
+    if (whole && number == n && n < SINCE_ROOM) {
         memcpy(out, text, n + 1);
         return true;
     }
