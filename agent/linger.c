@@ -1,6 +1,7 @@
 #include "agent/linger.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,6 @@ struct lingerer {
     struct held held[LINGER_SOCKETS];
 };
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
-
 /* Throws away what is there. @return false when the socket is done with */
 static bool drain(struct held *h, bool ready, uint64_t now)
 {
@@ -50,7 +44,7 @@ static bool drain(struct held *h, bool ready, uint64_t now)
 
 static void sweep(struct lingerer *l, const struct pollfd *ready, size_t n)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
     size_t kept = 0;
     for (size_t i = 0; i < l->n; i++) {
         bool readable = i < n && (ready[i].revents & (POLLIN | POLLHUP | POLLERR));
@@ -124,7 +118,7 @@ void linger_free(struct lingerer *l)
 
 void linger_hold(struct lingerer *l, int fd)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
     pthread_mutex_lock(&l->lock);
     if (!l->running && !l->stop)
         l->running = pthread_create(&l->thread, NULL, run, l) == 0;

@@ -1,6 +1,7 @@
 #include "agent/loop.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -35,16 +36,9 @@ void loop_block_signals(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
 static void reload(const struct loop *l)
 {
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_us());
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_us());
     l->reload(l->arg);
     sd_notify(0, "READY=1");
 }

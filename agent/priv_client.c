@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/enc.h"
 #include "base/file.h"
 
@@ -35,13 +36,6 @@ int priv_connect(const char *path, struct priv_client *out, struct err *err)
     out->sequence = 0;
     fd = -1;
     return 0;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* The replies of earlier calls that nobody waited for must not be taken for this one's, nor fill the queue.
@@ -102,9 +96,9 @@ static int await_reply(struct priv_client *c, const struct priv_request *q, stru
                        int *fd, struct err *err)
 {
     uint8_t raw[PRIV_MESSAGE_SIZE];
-    int64_t until = now_ms() + q->deadline_ms;
+    int64_t until = (int64_t)clock_ms() + q->deadline_ms;
     for (;;) {
-        int64_t left = until - now_ms();
+        int64_t left = until - (int64_t)clock_ms();
         struct pollfd wait = { .fd = c->fd, .events = POLLIN };
         int ready = left > 0 ? poll(&wait, 1, (int)left) : 0;
         if (ready < 0 && errno == EINTR)

@@ -70,6 +70,7 @@ char *server_workload_log(struct server *s, size_t mark);
 struct measurements *server_measurements(const struct server *s); /* or NULL */
 
 bool server_rate_take(struct server *s, const struct address *who, unsigned *retry_after_s);
+struct limits server_limits(struct server *s);
 /** From now on the request may take so many seconds until it is answered. */
 void server_allow(struct server *s, const struct request *r, unsigned seconds);
 

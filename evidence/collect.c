@@ -11,13 +11,6 @@
 
 #define AUX_QUEUE 8
 
-int64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- the TPM for others ---- */
 
 struct tpm_call {

@@ -170,12 +170,12 @@ int collect_fresh_admit(struct collector *c, struct err *err)
 {
     int rc = 0;
     pthread_mutex_lock(&c->lock);
-    if (c->fresh_running || monotonic_ms() - c->fresh_at_ms < FRESH_INTERVAL_MS)
+    if (c->fresh_running || (int64_t)clock_ms() - c->fresh_at_ms < FRESH_INTERVAL_MS)
         rc = err_set(err, ERR_LIMITED, 0, "a fresh report is made at most once in %d s: try again then",
                      FRESH_INTERVAL_MS / 1000);
     if (rc == 0) {
         c->fresh_running = true;
-        c->fresh_at_ms = monotonic_ms();
+        c->fresh_at_ms = (int64_t)clock_ms();
     }
     pthread_mutex_unlock(&c->lock);
     return rc;

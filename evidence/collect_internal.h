@@ -2,6 +2,7 @@
 #ifndef CVM_EVIDENCE_COLLECT_INTERNAL_H
 #define CVM_EVIDENCE_COLLECT_INTERNAL_H
 
+#include "base/clock.h"
 #include "evidence/collect.h"
 #include "tee/ak_chain.h"
 #include "tee/report.h"
@@ -125,8 +126,6 @@ struct evidence {
     const char *report_label; /* "boot", "fresh", NULL */
     time_t report_time;
 };
-
-int64_t monotonic_ms(void);
 
 /** The marks now. */
 void collector_marks(struct collector *c, struct log_marks *out);

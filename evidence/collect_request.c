@@ -89,7 +89,7 @@ bool evidence_given_up(struct evidence *e)
         evidence_part_done(e, NULL);
         return true;
     }
-    if (monotonic_ms() - e->asked_at_ms <= COLLECT_WAIT_MAX)
+    if ((int64_t)clock_ms() - e->asked_at_ms <= COLLECT_WAIT_MAX)
         return false;
     err_set(&err, ERR_UNAVAILABLE, 0, "waited %d s for the device, which is busy or stuck: try again later",
             COLLECT_WAIT_MAX / 1000);
@@ -226,7 +226,7 @@ static struct evidence *evidence_new(struct collector *c, const struct collect_r
     e->tee_job = (struct job){ c->shape->report == REPORT_HCL ? collect_hcl_part : collect_kernel_part,
                                tee_dropped, r->outside, NULL };
     e->c = c;
-    e->asked_at_ms = monotonic_ms();
+    e->asked_at_ms = (int64_t)clock_ms();
     copy_question(e, r);
     e->fresh = r->fresh;
     e->outside = r->outside;

@@ -1,7 +1,7 @@
 /* The HCL report in the TPM's NV memory, and how a new one is had. */
 #include "base/auto.h"
+#include "base/clock.h"
 #include "tee/azure.h"
-#include "tee/clock.h"
 #include "tee/hcl_report.h"
 
 #include <string.h>

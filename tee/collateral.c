@@ -1,8 +1,8 @@
 #include "tee/collateral.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/file.h"
-#include "tee/clock.h"
 #include "tee/collateral_internal.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* The service's requests: guarded, one for all who want the same, and none while a service wants to be left
  * alone. */
 #include "base/auto.h"
-#include "tee/clock.h"
+#include "base/clock.h"
 #include "tee/collateral_internal.h"
 
 #include <errno.h>

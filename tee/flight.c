@@ -1,7 +1,7 @@
 #include "tee/flight.h"
 
 #include "base/auto.h"
-#include "tee/clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <pthread.h>

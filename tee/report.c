@@ -1,7 +1,7 @@
 #include "tee/report.h"
 
 #include "base/auto.h"
-#include "tee/clock.h"
+#include "base/clock.h"
 #include "tee/snp_report.h"
 #include "tee/tdx_quote.h"
 #include "tee/tsm.h"

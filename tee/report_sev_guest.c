@@ -1,8 +1,8 @@
 /* /dev/sev-guest. Source: Linux Documentation/virt/coco/sev-guest.rst; AMD 56421 (GHCB), SNP guest request.
  */
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/file.h"
-#include "tee/clock.h"
 #include "tee/sev_guest_abi.h"
 #include "tee/snp_report.h"
 #include "tee/tsm.h"

@@ -1,7 +1,7 @@
 /* configfs-tsm. Source: Linux Documentation/ABI/testing/configfs-tsm-report,
  * drivers/virt/coco/guest/report.c. */
 #include "base/auto.h"
-#include "tee/clock.h"
+#include "base/clock.h"
 #include "tee/tsm.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* Response codes to error kinds, and patience with a busy TPM. */
+#include "base/clock.h"
 #include "tpm/device_internal.h"
 
 #include <errno.h>
@@ -118,13 +119,6 @@ bool tpm_error_is_fatal(const struct err *err)
            && verdict_of(err->code)->fatal;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static bool asks_for_patience(TSS2_RC rc)
 {
     TSS2_RC code = from_tpm(rc) ? plain_code(rc) : 0;
@@ -137,8 +131,8 @@ bool tpm_wait_again(struct tpm_wait *wait, TSS2_RC rc)
     if (!asks_for_patience(rc))
         return false;
     if (!wait->deadline)
-        *wait = (struct tpm_wait){ now_ms() + TPM_AGAIN_MS, 2 };
-    else if (now_ms() >= wait->deadline)
+        *wait = (struct tpm_wait){ (int64_t)clock_ms() + TPM_AGAIN_MS, 2 };
+    else if ((int64_t)clock_ms() >= wait->deadline)
         return false;
     usleep(wait->pause * 1000);
     wait->pause = wait->pause < 100 ? wait->pause * 2 : wait->pause;

@@ -1,6 +1,7 @@
 #include "tpm/device_guard.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <time.h>
@@ -19,13 +20,6 @@ static TSS2_RC guard_transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uin
     return Tss2_Tcti_Transmit(guard_of(context)->below, size, command);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* A TCTI without handles to poll (in the process, mostly) is taken at its word. */
 static bool answer_arrives(const struct tpm_guard *g)
 {
@@ -38,9 +32,9 @@ static bool answer_arrives(const struct tpm_guard *g)
             return true;
         handles[i].events = POLLIN; /* some TCTIs ask for POLLOUT, too, which is always there */
     }
-    int64_t deadline = now_ms() + g->wait_ms;
+    int64_t deadline = (int64_t)clock_ms() + g->wait_ms;
     for (;;) {
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - (int64_t)clock_ms();
         int rc = poll(handles, n, left > 0 ? (int)left : 0);
         if (rc >= 0 || errno != EINTR)
             return rc != 0; /* an error shows itself in the receive that follows */

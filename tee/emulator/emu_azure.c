@@ -1,6 +1,7 @@
 #include "tee/emulator/emu_azure.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/enc.h"
 #include "tpm/public.h"
@@ -20,13 +21,6 @@ struct paravisor {
     uint64_t due; /* when the report is to be made anew, 0: it stands */
     uint8_t nv[HCL_NV_SIZE];
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static int put_jwk(struct buf *out, const char *kid, const char *op, struct bytes area, struct err *err)
 {
@@ -135,7 +129,7 @@ int paravisor_report(struct paravisor *p, uint8_t out[static HCL_NV_SIZE], struc
 {
     pthread_mutex_lock(&p->lock);
     int rc = 0;
-    if (p->due && now_ms() >= p->due) {
+    if (p->due && clock_ms() >= p->due) {
         rc = report_make(p, err);
         p->due = rc == 0 ? 0 : p->due;
     }
@@ -149,7 +143,7 @@ void paravisor_user_data(struct paravisor *p, size_t offset, struct bytes data)
     pthread_mutex_lock(&p->lock);
     if (offset <= USER_DATA_SIZE && data.n <= USER_DATA_SIZE - offset) {
         memcpy(p->user_data + offset, data.p, data.n);
-        p->due = now_ms() + REFRESH_MS;
+        p->due = clock_ms() + REFRESH_MS;
     }
     pthread_mutex_unlock(&p->lock);
 }

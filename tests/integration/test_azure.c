@@ -3,10 +3,10 @@
 #include "http_server.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/enc.h"
 #include "base/json.h"
 #include "tee/azure.h"
-#include "tee/clock.h"
 #include "tee/hcl_report.h"
 
 #include <stdlib.h>

@@ -4,10 +4,10 @@
 #include "http_server.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/enc.h"
 #include "base/file.h"
 #include "policy/trust.h"
-#include "tee/clock.h"
 #include "tee/collateral.h"
 
 #include <dirent.h>

@@ -5,12 +5,12 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/enc.h"
 #include "base/file.h"
 #include "base/x509.h"
 #include "tee/ak_chain.h"
 #include "tee/cert_table.h"
-#include "tee/clock.h"
 #include "tee/vek.h"
 
 #include <dirent.h>

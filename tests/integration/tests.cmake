@@ -34,7 +34,9 @@ cvm_test(test_sev_guest SOURCES integration/test_sev_guest.c DEPENDS tee LABELS 
 cvm_test(test_report_tsm SOURCES integration/test_report_tsm.c support/fuse_tsm.c DEPENDS tee LIBS PkgConfig::FUSE3
     Threads::Threads LABELS integration)
 # The agent's own start, servers and stop over a collector that sleeps instead of asking devices.
-add_executable(agent_over_fake ${CMAKE_SOURCE_DIR}/agent/main.c ${CMAKE_SOURCE_DIR}/agent/machine.c integration/fake_collector.c)
+get_target_property(agent_program cvm-agent SOURCES)
+list(TRANSFORM agent_program PREPEND ${CMAKE_SOURCE_DIR}/agent/)
+add_executable(agent_over_fake ${agent_program} integration/fake_collector.c)
 target_link_libraries(agent_over_fake PRIVATE agent cvm_flags)
 set_target_properties(agent_over_fake PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 foreach(part server http_errors load)

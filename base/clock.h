@@ -1,16 +1,21 @@
-/** tee/clock.h: monotonic time and jittered pauses, for deadlines and repetitions. */
-#ifndef CVM_TEE_CLOCK_H
-#define CVM_TEE_CLOCK_H
+/** base/clock.h: monotonic time and jittered pauses, for deadlines and repetitions. */
+#ifndef CVM_BASE_CLOCK_H
+#define CVM_BASE_CLOCK_H
 
 #include <stdint.h>
 #include <sys/random.h>
 #include <time.h>
 
-static inline uint64_t clock_ms(void)
+static inline uint64_t clock_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static inline uint64_t clock_ms(void)
+{
+    return clock_us() / 1000;
 }
 
 /** Between half of ms and ms, at random, so that machines that failed together do not come back together. */
