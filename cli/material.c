@@ -50,6 +50,24 @@ static int read_crl(const char *path, struct material *out)
     return 0;
 }
 
+/* A file that is no certificate counts as absent: a folder of evidence has public keys and lists as PEM too.
+ */
+static int read_certificates(const char *path, struct material *out)
+{
+    AUTO(free_u8) uint8_t *data = NULL;
+    struct cert_files *certs = &out->certs;
+    struct err err = { 0 };
+    size_t n = 0;
+    int rc = read_input(path, (size_t)CERT_FILES_MAX * CERT_MAX, &data, &n);
+    if (rc)
+        return rc;
+    int got = x509_parse_chain(bytes_of(data, n), certs->list + certs->n, CERT_FILES_MAX - certs->n, &err);
+    if (got < 0 && err.kind != ERR_INPUT)
+        return fail_err(status_of(&err), path, "cannot be used", &err);
+    certs->n += got > 0 ? (size_t)got : 0;
+    return 0;
+}
+
 static int read_entry(const char *folder, const char *name, bool *intel, struct material *out)
 {
     char path[PATH_MAX];
@@ -62,7 +80,7 @@ static int read_entry(const char *folder, const char *name, bool *intel, struct 
         return 0;
     if (ends_with(name, ".crl"))
         return read_crl(path, out);
-    return is_certificate(name) ? cert_files_read(&out->certs, path) : 0;
+    return is_certificate(name) ? read_certificates(path, out) : 0;
 }
 
 static int read_intel(const char *folder, const struct verify_trust *trust, struct material *out)

@@ -75,6 +75,18 @@ class Recorded(unittest.TestCase):
                                  read(folder, "snp_report.bin")[0x90:0xC0].hex())
                 self.assertIn("vm-configuration", claims["sevsnp_runtime_data"])
 
+    def test_azure_without_certificates(self):
+        """They come from a folder of all evidence, which holds public keys and the like beside them."""
+        for folder in AZURE:
+            doc = azure_document(folder)
+            del doc["sev_snp"]["vek_cert"], doc["sev_snp"]["cert_chain"]
+            with self.subTest(folder=folder):
+                self.assertIn("ak_pub.pem", os.listdir(folder))
+                rc, answer = verify(doc, "--offline", "--certs", folder, "--at", "2025-12-01T00:00:00Z")
+                self.assertEqual(rc, 1, answer)
+                self.assertLessEqual({c["check"] for c in answer["checks"] if c["ok"] is False}, {"binding.nonce", "tpm.extra_data"})
+                self.assertTrue(all(c["ok"] for c in answer["checks"] if c["check"] == "snp.vek_chain"))
+
     def test_azure_changed(self):
         doc = azure_document(AZURE[1])
         runtime = bytearray(base64.b64decode(doc["tpm"]["var_data"]))
