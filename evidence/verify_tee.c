@@ -112,6 +112,7 @@ static int hold_vek(struct verification *v, struct verify_held *out, struct err 
         return err_while(err, "sev_snp.vek_cert");
     pool_parse(&pool, &d->cert_chain, "sev_snp.cert_chain", v->checks);
     const size_t given = pool.n;
+    keep = keep && given == d->cert_chain.n; /* else the warnings are due the next time too */
     if (m)
         pool_add(&pool, m->certs, m->certs_n);
     pool_add(&pool, amd->pool, amd->pooled);

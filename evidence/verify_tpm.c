@@ -95,16 +95,18 @@ static const struct verify_vendor_trust *roots_of(const struct verification *v, 
     return &vendor[*cloud == CLOUD_AZURE ? VERIFY_MICROSOFT : VERIFY_GOOGLE];
 }
 
-static int judge_certificate(struct verification *v, X509 *cert, const struct verify_vendor_trust *roots,
-                             struct ak_judged *out, struct err *err)
+/* @return whether all of the document's chain was of use: else there are warnings, due the next time too */
+static bool judge_certificate(struct verification *v, X509 *cert, const struct verify_vendor_trust *roots,
+                              struct ak_judged *out)
 {
+    struct err err = { 0 };
     const struct document_list *chain = &v->document->ak_cert_chain;
     const struct verify_material *m = v->options->material;
     X509 *pool[DOCUMENT_CHAIN_MAX + MATERIAL_MAX + VERIFY_POOL_MAX];
     size_t n = 0, owned;
     for (size_t i = 0; i < chain->n; i++) {
-        if (x509_parse(chain->item[i], &pool[n], err) < 0)
-            checks_warn(v->checks, "tpm.ak_cert_chain[%zu] is no certificate: %.150s", i, err->cause);
+        if (x509_parse(chain->item[i], &pool[n], &err) < 0)
+            checks_warn(v->checks, "tpm.ak_cert_chain[%zu] is no certificate: %.150s", i, err.cause);
         else
             n++;
     }
@@ -117,9 +119,10 @@ static int judge_certificate(struct verification *v, X509 *cert, const struct ve
         .cert = cert, .pool = pool, .pool_n = n, .anchors = roots->anchor, .anchors_n = roots->anchors
     };
     ak_cert_judge(&rq, out);
+    bool all = owned == chain->n;
     while (owned)
         X509_free(pool[--owned]);
-    return 0;
+    return all;
 }
 
 /* As judge_certificate(), from the cache where it is known. */
@@ -146,11 +149,8 @@ static int hold_judged(struct verification *v, X509 *cert, const struct verify_v
     struct ak_judged *judged = calloc(1, sizeof(*judged));
     if (!judged)
         return err_set(err, ERR_IO, ENOMEM, "no memory for a verdict");
-    if (judge_certificate(v, cert, roots, judged, err) < 0) {
-        free(judged);
-        return -1;
-    }
-    verify_cache_add(cache, key, judged, free, out);
+    bool keep = judge_certificate(v, cert, roots, judged);
+    verify_cache_add(keep ? cache : NULL, key, judged, free, out);
     return 0;
 }
 

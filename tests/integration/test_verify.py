@@ -525,6 +525,22 @@ class Verify(unittest.TestCase):
             self.assertIn(b'cvm_agent_collateral_next_update_seconds{item="tcb_info-', text)
         self.assertIn(b"cvm_agent_collateral_requests_total ", text)
 
+    def test_route_warns_again(self):
+        """What the agent remembers of a chain does not swallow what is wrong with it."""
+        with open(self.roots, encoding="utf-8") as f:
+            body = {"trust_roots": f.read(), "nonce": "nonce-one", **self.accept_route()}
+        for holder, member in ("sev_snp", "cert_chain"), ("tpm", "ak_cert_chain"):
+            if member not in self.doc.get(holder, {}):
+                continue
+            doc = copy.deepcopy(self.doc)
+            chain = doc[holder][member]
+            chain.append(base64.b64encode(b"no certificate").decode())
+            word = f"{holder}.{member}[{len(chain) - 1}] is no certificate"
+            for _ in range(3):
+                answer = self.post({**body, "collaterals": doc})[1]
+                self.assertTrue(answer["success"], answer.get("error"))
+                self.assertTrue([w for w in answer["warnings"] if w.startswith(word)], (word, answer["warnings"]))
+
     def test_another_machine(self):
         """An agent that is not emulated and has no network, started to take given roots."""
         with open(self.roots, encoding="utf-8") as f:
