@@ -3,6 +3,7 @@
 #include "base/auto.h"
 #include "base/chain.h"
 #include "base/enc.h"
+#include "base/folder.h"
 #include "base/json_spans.h"
 #include "base/json_wide.h"
 #include "evidence/collect.h"
@@ -54,8 +55,9 @@ static int check_members(json_t *root, struct err *err)
 
 /* ---- documents, as text, object or file ---- */
 
-/* Below the folder only, whatever links lie in it (openat2(2), RESOLVE_BENEATH). */
-static int open_below(const char *folder, const char *path, struct err *err)
+/* Below the folder only, whatever links lie in it (openat2(2), RESOLVE_BENEATH); without openat2 through no
+ * link. */
+static int open_named(const char *folder, const char *path, struct err *err)
 {
     size_t n = strlen(folder);
     while (n > 1 && folder[n - 1] == '/')
@@ -68,6 +70,8 @@ static int open_below(const char *folder, const char *path, struct err *err)
     const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
                                   .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
     long fd = dir < 0 ? -1 : syscall(SYS_openat2, dir, path, &how, sizeof(how));
+    if (dir >= 0 && fd < 0 && errno == ENOSYS)
+        fd = open_below(dir, path, O_RDONLY, 0);
     if (fd < 0) {
         int e = errno;
         enum err_kind kind = e == EXDEV || e == ELOOP || e == EACCES ? ERR_DENIED : ERR_INPUT;
@@ -80,7 +84,7 @@ static int open_below(const char *folder, const char *path, struct err *err)
 static int read_below(const char *folder, const char *path, struct buf *out, struct err *err)
 {
     struct stat st;
-    AUTO(close_fd) int fd = open_below(folder, path, err);
+    AUTO(close_fd) int fd = open_named(folder, path, err);
     if (fd < 0)
         return -1;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_READ_MAX)

@@ -5,9 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define CHUNK (1u << 20)
 
@@ -34,6 +37,45 @@ static const struct dirent *next_member(DIR *dir)
         e = readdir(dir);
     } while (e && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")));
     return e;
+}
+
+/* ---- opening ---- */
+
+/* Without openat2: each component by itself, none of them a symbolic link. */
+static int open_by_steps(int folder, const char *path, int flags, mode_t mode)
+{
+    char part[NAME_MAX + 1];
+    AUTO(close_fd) int at = -1;
+    for (const char *p = path;;) {
+        size_t n = strcspn(p, "/");
+        if (n == 0 || n > NAME_MAX || (n == 2 && p[0] == '.' && p[1] == '.')) {
+            errno = EINVAL;
+            return -1;
+        }
+        memcpy(part, p, n);
+        part[n] = '\0';
+        bool last = !p[n];
+        int next = openat(at < 0 ? folder : at, part,
+                          last ? flags | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (last || next < 0)
+            return next;
+        close_fd(&at);
+        at = next;
+        p += n + 1;
+    }
+}
+
+int open_below(int folder, const char *path, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+        .mode = flags & O_CREAT ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+        return open_by_steps(folder, path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
+    return fd;
 }
 
 /* ---- copying ---- */

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define FOLDER_DEPTH_MAX 64 /* folders below each other */
 
@@ -33,6 +34,14 @@ MUST_USE int folder_copy(int from, int into, const struct folder_limits *limits,
  *  @param parent  descriptor of the folder above (O_PATH does), or AT_FDCWD
  *  @return 0, or -1 with ERR_IO */
 MUST_USE int folder_remove(int parent, const char *name, struct err *err);
+
+/** Opens a path below a folder; close-on-exec, does not wait for a pipe's other end. Nothing on the way may
+ * be a symbolic link or lead out: openat2(2), or step by step where there is none (RestrictSUIDSGID of
+ * systemd takes it away).
+ *  @param folder  descriptor (O_PATH does)
+ *  @param mode    with O_CREAT
+ *  @return a descriptor, or -1 with errno */
+int open_below(int folder, const char *path, int flags, mode_t mode);
 
 /** An error of a medium, from errno: ERR_UNAVAILABLE where the machine's state is to blame (read-only, full,
  * not ours), else ERR_IO. @return -1 */

@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "base/digest.h"
+#include "base/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +89,7 @@ static int one_file(struct pass *pass, struct tree_file *f, struct hasher *h, ui
         return 0; /* its size is the listing's */
     (void)posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL);
     if (pass->copy >= 0) {
-        out = tree_open_below(pass->copy, f->path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        out = open_below(pass->copy, f->path, O_WRONLY | O_CREAT | O_EXCL, 0600);
         if (out < 0 || fchmod(out, mode & 0111 ? 0755 : 0644) < 0)
             return err_set(err, ERR_IO, (uint32_t)errno, "%.200s: cannot make the private copy: %s", f->path,
                            strerror(errno));

@@ -4,10 +4,6 @@
 
 #include "workload/tree.h"
 
-/** Opens path below a folder: no component may be a symbolic link or lead out (openat2, or step by step where
- * the kernel or a sandbox has none). @return a descriptor, or -1 with errno */
-int tree_open_below(int folder, const char *path, int flags, mode_t mode);
-
 /** Opens a regular file for reading that nothing else links to; link: its permission bits.
  *  @return a descriptor, or -1: ERR_INPUT, ERR_IO */
 MUST_USE int tree_open_file(const struct workload_tree *t, const char *path, mode_t *mode, struct err *err);

@@ -2,53 +2,13 @@
 #include "workload/tree_internal.h"
 
 #include "base/auto.h"
+#include "base/folder.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-
-/* ---- opening ---- */
-
-/* Without openat2: each component by itself, none of them a symbolic link. */
-static int open_by_steps(int folder, const char *path, int flags, mode_t mode)
-{
-    char part[NAME_MAX + 1];
-    AUTO(close_fd) int at = -1;
-    for (const char *p = path;;) {
-        size_t n = strcspn(p, "/");
-        if (n == 0 || n > NAME_MAX || (n == 2 && p[0] == '.' && p[1] == '.')) {
-            errno = EINVAL;
-            return -1;
-        }
-        memcpy(part, p, n);
-        part[n] = '\0';
-        bool last = !p[n];
-        int next = openat(at < 0 ? folder : at, part,
-                          last ? flags | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, mode);
-        if (last || next < 0)
-            return next;
-        close_fd(&at);
-        at = next;
-        p += n + 1;
-    }
-}
-
-int tree_open_below(int folder, const char *path, int flags, mode_t mode)
-{
-    struct open_how how = {
-        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
-        .mode = flags & O_CREAT ? mode : 0,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-        return open_by_steps(folder, path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
-    return fd;
-}
 
 /* ---- what may be there ---- */
 
@@ -76,7 +36,7 @@ static const char *odd_type(mode_t mode)
 int tree_open_file(const struct workload_tree *t, const char *path, mode_t *mode, struct err *err)
 {
     struct stat st;
-    AUTO(close_fd) int fd = tree_open_below(t->fd, path, O_RDONLY, 0);
+    AUTO(close_fd) int fd = open_below(t->fd, path, O_RDONLY, 0);
     if (fd < 0 && errno == ELOOP)
         return refuse(err, path, odd_type(S_IFLNK));
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -216,7 +176,7 @@ static int walk_folder(struct walk *w, size_t length, unsigned depth, struct err
     if (depth > TREE_DEPTH_MAX)
         return err_set(err, ERR_TOO_LARGE, 0, "%.120s...: more than %d folders deep", w->path,
                        TREE_DEPTH_MAX);
-    int fd = tree_open_below(w->t->fd, length ? w->path : ".", O_RDONLY | O_DIRECTORY, 0);
+    int fd = open_below(w->t->fd, length ? w->path : ".", O_RDONLY | O_DIRECTORY, 0);
     AUTO(close_dir) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         int e = errno;

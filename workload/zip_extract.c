@@ -3,7 +3,6 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/folder.h"
-#include "workload/tree_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,7 +141,7 @@ static int extract_one(int dir, const struct zip_entry *e, struct err *err)
     if (e->folder)
         return 0;
     AUTO(close_fd)
-    int fd = tree_open_below(dir, path, O_WRONLY | O_CREAT | O_EXCL, e->executable ? 0755 : 0644);
+    int fd = open_below(dir, path, O_WRONLY | O_CREAT | O_EXCL, e->executable ? 0755 : 0644);
     if (fd < 0)
         return failed("make the file", path, err);
     if (fchmod(fd, e->executable ? 0755 : 0644) < 0)

@@ -1,6 +1,7 @@
 /* base/folder: a copy is what was there, limits hold to the byte, nothing else than files and folders passes.
  */
 #include "evidence.h"
+#include "no_openat2.h"
 
 #include "base/auto.h"
 #include "base/file.h"
@@ -138,6 +139,33 @@ static void removing_follows_no_links(void **state)
     assert_int_equal(folder_remove(p->from, "kept", &err), -1); /* a file is no folder */
 }
 
+static bool opens(int folder, const char *path)
+{
+    AUTO(close_fd) int fd = open_below(folder, path, O_RDONLY, 0);
+    return fd >= 0;
+}
+
+static bool only_what_is_below(void *arg)
+{
+    const struct place *p = arg;
+    AUTO(close_fd) int made = open_below(p->top, "from/d/new", O_WRONLY | O_CREAT | O_EXCL, 0644);
+    return made >= 0 && opens(p->top, "from/d/new") && opens(p->top, "from") && opens(p->top, ".")
+           && !opens(p->top, "from/link/a") && !opens(p->top, "from/d/out") && !opens(p->from, "../into")
+           && !opens(p->from, "d/../../into") && !opens(p->from, "/etc") && !opens(p->from, "")
+           && !opens(p->from, "d/none");
+}
+
+static void opening_below(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(mkdirat(p->from, "d", 0755), 0);
+    put(p->from, "d/a", "1", 0644);
+    assert_int_equal(symlinkat("d", p->from, "link") | symlinkat("/etc/passwd", p->from, "d/out"), 0);
+    assert_true(only_what_is_below(p));
+    assert_int_equal(unlinkat(p->from, "d/new", 0), 0);
+    assert_true(without_openat2(only_what_is_below, p));
+}
+
 static void copying_to_a_full_medium(void **state)
 {
     const struct place *p = *state;
@@ -157,6 +185,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_else_passes, place_new, place_done),
         cmocka_unit_test_setup_teardown(depth_is_bounded, place_new, place_done),
         cmocka_unit_test_setup_teardown(removing_follows_no_links, place_new, place_done),
+        cmocka_unit_test_setup_teardown(opening_below, place_new, place_done),
         cmocka_unit_test_setup_teardown(copying_to_a_full_medium, place_new, place_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

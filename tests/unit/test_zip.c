@@ -1,5 +1,6 @@
 /* workload/zip: zips of the usual tools' shapes are read, hostile ones are refused, each with its reason. */
 #include "evidence.h"
+#include "no_openat2.h"
 
 #include "base/auto.h"
 #include "base/buf.h"
@@ -388,13 +389,41 @@ static void removing_follows_no_links(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+struct extraction {
+    int zip;
+    const char *into;
+};
+
+static bool extracts(void *arg)
+{
+    const struct extraction *x = arg;
+    return zip_extract(x->zip, x->into, NULL, &(struct err){ 0 }) == 0;
+}
+
+/* As in the agent's unit. */
+static void a_zip_is_unpacked_without_openat2(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/cvm-zip-XXXXXX", into[64], path[128];
+    struct stat st;
+    assert_non_null(mkdtemp(folder));
+    snprintf(into, sizeof(into), "%s/new", folder);
+    AUTO(close_fd) int fd = write_zip(usual, ARRAY_SIZE(usual));
+    struct extraction x = { fd, into };
+    assert_true(without_openat2(extracts, &x));
+    snprintf(path, sizeof(path), "%s/config/run.sh", into);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0755);
+    assert_int_equal(folder_remove(AT_FDCWD, folder, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usual_zips_are_read),       cmocka_unit_test(every_cut_and_every_bit),
         cmocka_unit_test(hostile_zips_are_refused),  cmocka_unit_test(overlapping_entries_are_no_bomb),
         cmocka_unit_test(limits_and_one_more),       cmocka_unit_test(a_zip_becomes_a_directory),
-        cmocka_unit_test(removing_follows_no_links),
+        cmocka_unit_test(removing_follows_no_links), cmocka_unit_test(a_zip_is_unpacked_without_openat2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
