@@ -66,6 +66,7 @@ static const struct member members[] = {
     { IN_SNP, "attestation_report", KIND_BYTES, AT(tee_report), 1, SNP_RESPONSE_SIZE, true },
     { IN_SNP, "vek_cert", KIND_BYTES, AT(vek_cert), 1, CERT_MAX, false },
     { IN_SNP, "cert_chain", KIND_CHAIN, AT(cert_chain), 1, CERT_MAX, false },
+    { IN_SNP, "vek_certs", KIND_CHAIN, AT(vek_certs), 1, CERT_MAX, false },
     { IN_TDX, "attestation_report", KIND_BYTES, AT(tee_report), 1, QUOTE_MAX, true },
     { IN_TDX, "collateral", KIND_VALUE, AT(collateral), 0, 0, false },
     { IN_TPM, "quote", KIND_BYTES, AT(quote), 1, 8192, true },
@@ -75,6 +76,7 @@ static const struct member members[] = {
     { IN_TPM, "ak_public", KIND_BYTES, AT(ak_public), 1, 8192, false },
     { IN_TPM, "ak_cert", KIND_BYTES, AT(ak_cert), 1, CERT_MAX, false },
     { IN_TPM, "ak_cert_chain", KIND_CHAIN, AT(ak_cert_chain), 1, CERT_MAX, false },
+    { IN_TPM, "tpm_certs", KIND_CHAIN, AT(tpm_certs), 1, CERT_MAX, false },
     { IN_TPM, "var_data", KIND_BYTES, AT(var_data), 1, VAR_DATA_MAX, false },
     { IN_TPM, "report", KIND_TEXT, AT(report), 1, DOCUMENT_TEXT_MAX, false },
     { IN_TPM, "report_time", KIND_TEXT, AT(report_time), 1, DOCUMENT_TEXT_MAX, false },
@@ -312,10 +314,22 @@ static bool lower_hex(const char *text)
     return text[strspn(text, "0123456789abcdef")] == 0;
 }
 
+/* A list of leaf and chain in one stands for the two where they are not there. */
+static void split_list(const struct document_list *all, struct bytes *leaf, struct document_list *chain)
+{
+    if (!all->n || leaf->n || chain->n)
+        return;
+    *leaf = all->item[0];
+    for (size_t i = 1; i < all->n; i++)
+        chain->item[chain->n++] = all->item[i];
+}
+
 /* What no single member shows. */
 static int check_whole(struct parse *p, struct err *err)
 {
     struct document *d = p->d;
+    split_list(&d->vek_certs, &d->vek_cert, &d->cert_chain);
+    split_list(&d->tpm_certs, &d->ak_cert, &d->ak_cert_chain);
     if (p->holder[IN_SNP] && p->holder[IN_TDX])
         return err_set(err, ERR_INPUT, 0, "both sev_snp and tdx: a machine has one TEE");
     if (!p->holder[IN_SNP] && !p->holder[IN_TDX] && !p->holder[IN_TPM])

@@ -32,13 +32,15 @@ struct document {
     struct bytes tee_report; /* SNP report or TDX quote */
     struct bytes vek_cert;   /* DER; empty: none */
     struct document_list cert_chain;
-    const json_t *collateral; /* tdx.collateral, an object or a text; NULL: none */
+    struct document_list vek_certs; /* of first agents: VEK and chain in one; in the two above too */
+    const json_t *collateral;       /* tdx.collateral, an object or a text; NULL: none */
 
     bool has_tpm;
     struct bytes quote, raw_sig;
     struct tpm_pcrs pcrs;
     struct bytes ak_pub, ak_public, ak_cert, var_data; /* empty: not there */
     struct document_list ak_cert_chain;
+    struct document_list tpm_certs;   /* of first agents: as vek_certs */
     const char *report, *report_time; /* NULL: not there */
 
     struct bytes magic, nonce, uuid;

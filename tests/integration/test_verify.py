@@ -444,6 +444,21 @@ class Verify(unittest.TestCase):
         doc["platform"] = self.doc["platform"]
         self.assertIs(self.checks(self.refused(doc, "--accept-self-asserted-ak", *without))["tpm.ak_attributes"]["ok"], False)
 
+    def test_older_lists(self):
+        """The first agents had leaf and chain in one list."""
+        doc, moved = copy.deepcopy(self.doc), 0
+        for holder, both, leaf, chain in (("sev_snp", "vek_certs", "vek_cert", "cert_chain"),
+                                          ("tpm", "tpm_certs", "ak_cert", "ak_cert_chain")):
+            if leaf in doc.get(holder, {}):
+                doc[holder][both] = [doc[holder].pop(leaf), *doc[holder].pop(chain, [])]
+                moved += 1
+        if not moved:
+            self.skipTest("no certificates here")
+        self.assertEqual([], [w for w in self.verified(doc, *self.accept())["warnings"] if "nobody" in w])
+        if "vek_certs" in doc.get("sev_snp", {}):
+            doc["sev_snp"]["vek_certs"].reverse()
+            self.assertIs(self.checks(self.refused(doc, *self.accept()))["snp.report_signature"]["ok"], False)
+
     # ---- malformed ----
 
     def test_malformed(self):
