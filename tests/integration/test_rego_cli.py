@@ -99,7 +99,7 @@ class RegoCli(unittest.TestCase):
         self.assertEqual(self.run_cli(0, "fmt", self.file("g.rego", once)).stdout, once)
         # What a second reading would take for another thing is written so that it is not.
         for odd in ("p[x] { x := 1 }\n({\"l\": 1})\n", "p[x] { x := 1 }\n({y | y := 1}) == 2\n", "p[x]\np := 1\np := 1\n", "p { 5; -27 }\n",
-                    " 9;-27# p", 'p ["h"]\n', "p if {n | g: s,\n}\n", "p if {n | g,\n}\n",
+                    " 9;-27# p", 'p ["h"]\n', "{mp}.as\n", "p if {n | g: s,\n}\n", "p if {n | g,\n}\n",
                     "p := {a | b & c, d}\n", "p := {1: a | b, 2: 3}\n", "p := [a | b == c,]\n"):
             once = self.run_cli(0, "fmt", self.file("f.rego", odd)).stdout
             self.assertEqual(self.run_cli(0, "fmt", self.file("g.rego", once)).stdout, once, odd)
