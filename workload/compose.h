@@ -102,6 +102,10 @@ struct compose_file_use {
     struct compose_at at;
 };
 
+/** Whether it is to have an owner or permission bits other than what every file of the workload shows in a
+ * container: read by all. */
+bool compose_file_is_owned(const struct compose_file_use *use);
+
 enum compose_restart {
     COMPOSE_RESTART_NO,
     COMPOSE_RESTART_ALWAYS,

@@ -199,6 +199,11 @@ void compose_read_tmpfs(struct compose_reader *r, const struct yaml_node *v, voi
 
 /* ---- secrets and configs of a service ---- */
 
+bool compose_file_is_owned(const struct compose_file_use *use)
+{
+    return use->uid || use->gid || (use->mode != COMPOSE_UNSET && use->mode != 0444);
+}
+
 static void file_target(struct compose_reader *r, struct compose_file_use *use, const char *folder)
 {
     if (!use->target)

@@ -82,7 +82,9 @@ MUST_USE int engine_volume_create(const struct engine *e, const char *name, cons
                                   struct err *err);
 MUST_USE int engine_network_remove(const struct engine *e, const char *name, struct err *err);
 
-/** Creates a container from a SpecGenerator object; see workload/spec.h, which writes it.
+/** Creates a container from a SpecGenerator object; see workload/spec.h, which writes it. A member "files" is
+ * no part of that: an array of files to be put into the container's own layer, {"source", "target", "uid",
+ * "gid", "mode"}.
  *  @return 0, or -1: ERR_BUSY (the name is taken), ERR_INPUT (refused by the engine), ERR_UNAVAILABLE */
 MUST_USE int engine_create(const struct engine *e, const json_t *spec, char id[static ENGINE_ID_SIZE],
                            struct err *err);

@@ -89,6 +89,12 @@ int engine_said(const char *what, unsigned status, const char *text, struct err 
  *  @return 0, or -1 with what the engine said */
 MUST_USE int engine_progress(const char *what, const struct buf *answer, char *id, struct err *err);
 
+/** Puts a file of at most 1 MiB into a container that has not started.
+ *  @param file  {"source": path here, "target": absolute path there, "uid", "gid", "mode"}: ids in the
+ * container
+ *  @return 0, or -1: ERR_TOO_LARGE, ERR_INPUT, or what the engine says */
+MUST_USE int engine_put_file(const struct engine *e, const char *id, const json_t *file, struct err *err);
+
 /** What the engine's word for a container's health means. */
 enum engine_health engine_health_of(const char *word);
 

@@ -9,7 +9,21 @@
 
 int engine_create(const struct engine *e, const json_t *spec, char id[static ENGINE_ID_SIZE], struct err *err)
 {
-    return engine_dialect(e)->create(e, spec, id, err);
+    const json_t *files = json_object_get(spec, "files");
+    AUTO(json_drop) json_t *rest = json_copy((json_t *)(uintptr_t)spec);
+    char made[ENGINE_ID_SIZE];
+    json_object_del(rest, "files");
+    if (engine_dialect(e)->create(e, rest, made, err) < 0)
+        return -1;
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        if (engine_put_file(e, made, json_array_get(files, i), err) == 0)
+            continue;
+        int left = engine_remove(e, made, &(struct err){ 0 }); /* or it is found, and replaced, next time */
+        (void)left;
+        return err_while(err, "put a secret or config into a container");
+    }
+    memcpy(id, made, ENGINE_ID_SIZE);
+    return 0;
 }
 
 /* POST /containers/NAME/verb?query; absent is what a missing container means. */

@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "workload/owner.h"
 #include "workload/path.h"
 
 #include <errno.h>
@@ -88,6 +89,31 @@ static const struct compose_file *find_file(const struct compose_file *files, si
     return NULL;
 }
 
+/* It is put into the container's own layer: a mount over that would hide it. */
+static void lint_owned_file(struct linter *l, const struct compose_service *s,
+                            const struct compose_file_use *use, const char *what)
+{
+    const char *ids[] = { use->uid, use->gid };
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        if (ids[i] && strtoull(ids[i], NULL, 10) >= OWNER_IDS)
+            ERROR(l, use->at, "%s: id %s: a container has the ids 0 to %u", what, ids[i], OWNER_IDS - 1);
+    }
+    for (size_t i = 0; i < s->mount_count; i++) {
+        if (workload_path_below(use->target, s->mounts[i].target))
+            ERROR(l, use->at,
+                  "%s: %s lies in the mount %s, where a file with uid, gid or mode cannot be put: choose "
+                  "another "
+                  "target, or leave them out",
+                  what, use->target, s->mounts[i].target);
+    }
+    if (l->p->engine == POLICY_DOCKER && s->read_only)
+        ERROR(l, use->at,
+              "%s: docker cannot put a file with uid, gid or mode into a service that is read_only: leave "
+              "one of them "
+              "out, or use podman",
+              what);
+}
+
 static void lint_files(struct linter *l, const struct compose_service *s)
 {
     char what[160];
@@ -104,6 +130,8 @@ static void lint_files(struct linter *l, const struct compose_service *s)
         snprintf(what, sizeof(what), "services.%s.%s", s->name, secret ? "secrets" : "configs");
         if (file && file->path)
             want_file(l, COMPOSE_FILE, use->at, what, file->path, false);
+        if (compose_file_is_owned(use))
+            lint_owned_file(l, s, use, what);
     }
 }
 

@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SOCKET_FOLDER "/run/cvm-agent" /* in the container */
+#define FILE_MODE     0444             /* of what has none, says the Compose Specification */
 #define CONTENT_MAX   (1u << 20)       /* of a secret or config written into the compose file */
 
 static int add_bind(const struct runner *r, json_t *mounts, const char *source, const char *target,
@@ -131,20 +133,46 @@ static int inline_path(const struct runner *r, const char *content, char *out, s
     return access(out, F_OK) == 0 ? 0 : file_write_atomic(out, data, 0444, err);
 }
 
+static json_int_t number_or(const char *text, json_int_t otherwise)
+{
+    return text ? strtoll(text, NULL, 10) : otherwise;
+}
+
+/* With an owner or bits of its own: not mounted, for a mount shows the copy's. */
+static int add_owned(const struct compose_file_use *use, const char *source, json_t *spec, struct err *err)
+{
+    json_t *file = json_pack("{s:s, s:s, s:I, s:I, s:I}", "source", source, "target", use->target, "uid",
+                             number_or(use->uid, 0), "gid", number_or(use->gid, 0), "mode",
+                             (json_int_t)(use->mode == COMPOSE_UNSET ? FILE_MODE : use->mode));
+    if (!file)
+        return err_set(err, ERR_INPUT, 0, "a file at %.100s that is no text", use->target);
+    if (!json_object_get(spec, "files"))
+        json_object_set_new(spec, "files", json_array());
+    return json_array_append_new(json_object_get(spec, "files"), file);
+}
+
+static int add_file(const struct runner *r, const struct compose_file *f, const struct compose_file_use *use,
+                    bool secret, json_t *spec, struct err *err)
+{
+    char source[PATH_MAX];
+    int rc = f->content ? inline_path(r, f->content, source, sizeof(source), err)
+                        : path_set(source, sizeof(source), err, "%s/%s", r->tree, f->path);
+    secret = secret || (f->path && workload_path_below(f->path, "secrets"));
+    return rc < 0 ? -1
+           : compose_file_is_owned(use)
+               ? add_owned(use, source, spec, err)
+               : add_copied(r, source, use->target, secret, json_object_get(spec, "mounts"), err);
+}
+
 static int add_files(const struct runner *r, const struct compose_file *files, size_t n,
-                     const struct compose_file_use *uses, size_t use_count, bool secret, json_t *mounts,
+                     const struct compose_file_use *uses, size_t use_count, bool secret, json_t *spec,
                      struct err *err)
 {
     for (size_t i = 0; i < use_count; i++) {
         const struct compose_file *f = find_file(files, n, uses[i].name);
-        char path[PATH_MAX];
         if (!f || (!f->path && !f->content))
             return err_set(err, ERR_INPUT, 0, "no %s %.100s", secret ? "secret" : "config", uses[i].name);
-        int rc = f->path ? add_path(r, f->path, uses[i].target, secret, mounts, err)
-                 : inline_path(r, f->content, path, sizeof(path), err) < 0
-                     ? -1
-                     : add_copied(r, path, uses[i].target, secret, mounts, err);
-        if (rc < 0)
+        if (add_file(r, f, &uses[i], secret, spec, err) < 0)
             return -1;
     }
     return 0;
@@ -178,8 +206,8 @@ int spec_mounts(const struct runner *r, const struct compose *c, const struct co
         if (add_mount(r, c, &s->mounts[i], mounts, volumes, err) < 0)
             return -1;
     }
-    if (add_files(r, c->secrets, c->secret_count, s->secrets, s->secret_count, true, mounts, err) < 0
-        || add_files(r, c->configs, c->config_count, s->configs, s->config_count, false, mounts, err) < 0)
+    if (add_files(r, c->secrets, c->secret_count, s->secrets, s->secret_count, true, spec, err) < 0
+        || add_files(r, c->configs, c->config_count, s->configs, s->config_count, false, spec, err) < 0)
         return -1;
     char source[PATH_MAX];
     if (!has_socket(r, s))

@@ -166,6 +166,49 @@ secrets: {{key: {{file: ./secrets/key}}}}
         for device in "tpm", "sev", "tdx":
             self.assertNotIn(device, log[log.index("E:to stderr"):])
 
+    def test_files_with_an_owner(self):
+        self.w.write("secrets/key", "s3cret\n")
+        self.w.write("config/empty", "")
+        name = "a-rather-long-name-" * 5  # with its folder more than a header of tar has room for
+        read_only = "false" if DOCKER else "true"
+        script = (f"/bin/busybox ls -ln /run/secrets /etc/app.conf /opt/deep; /bin/busybox cat /run/secrets/key /etc/app.conf /opt/deep/{name}; "
+                  "exec /bin/busybox sleep 1000")
+
+        def compose(mode):
+            return f"""
+services:
+  owner: &s
+    image: localhost/bb:1
+    stop_grace_period: 0s
+    user: "1000:1001"
+    read_only: {read_only}
+    command: {json.dumps([*SHELL, script])}
+    secrets: [{{source: key, uid: "1000", gid: "50", mode: {mode}}}]
+    configs: [{{source: app, target: /etc/app.conf, uid: "7", mode: 0644}}, {{source: empty, target: /opt/deep/{name}, gid: "1001"}}]
+  other: {{<<: *s, user: "2000"}}
+secrets: {{key: {{file: ./secrets/key}}}}
+configs: {{app: {{content: "written here\\n"}}, empty: {{file: ./config/empty}}}}
+"""
+        self.w.apply(compose("0400"))
+        time.sleep(0.5)
+        log = self.w.log("workload_owner_1")
+        self.assertRegex(log, r"-r-------- +1 1000 +50 +7 .*key")
+        self.assertRegex(log, r"-rw-r--r-- +1 7 +0 +13 .*app.conf")
+        self.assertRegex(log, r"-r--r--r-- +1 0 +1001 +0 .*" + name)
+        self.assertIn("s3cret\nO:written here" if "\nO:written" in log else "s3cret\nwritten here", log)
+        log = self.w.log("workload_other_1")
+        self.assertIn("Permission denied", log)
+        self.assertNotIn("s3cret", log)
+        before = self.w.list()
+        self.assertEqual(self.changes(self.w.apply(compose("0400"))), {"owner": "kept", "other": "kept"})
+        self.assertEqual(self.changes(self.w.apply(compose("0444"))), {"owner": "replaced", "other": "replaced"})
+        self.assertNotEqual(self.w.list()["owner"]["id"], before["owner"]["id"])
+        time.sleep(0.5)
+        self.assertIn("s3cret", self.w.log("workload_other_1"))
+        self.w.write("config/empty", "x" * ((1 << 20) + 1))
+        self.assertIn("service o", self.w.apply(compose("0400"), ok=False))
+        self.assertEqual(self.w.list(), {})
+
     def test_order_names_and_networks(self):
         self.w.image("site", files={"www/index.html": b"from web"},
                      command=["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"])

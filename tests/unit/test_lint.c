@@ -91,6 +91,14 @@ static const struct row rows[] = {
       "hides" },
     { "  s: {" OK_IMAGE ",\n    tmpfs: [/run/cvm-agent/x]}\n", SERV("\"agent_socket_targets\":[\"s\"]"),
       LINT_ERROR, 3, "hides" },
+    { "  s: {" OK_IMAGE ",\n    secrets: [{source: x, uid: 65536}]}\nsecrets: {x: {file: secrets/key}}\n",
+      "{}", LINT_ERROR, 3, "id 65536: a container has the ids 0 to 65535" },
+    { "  s: {" OK_IMAGE
+      ", tmpfs: [/run],\n    secrets: [{source: x, mode: 0400}]}\nsecrets: {x: {file: secrets/key}}\n",
+      "{}", LINT_ERROR, 3, "/run/secrets/x lies in the mount /run" },
+    { "  s: {" OK_IMAGE
+      ", read_only: true,\n    secrets: [{source: x, gid: 4}]}\nsecrets: {x: {file: secrets/key}}\n",
+      "{\"cvm_config\":{\"container_api\":{\"container_engine\":\"docker\"}}}", LINT_ERROR, 3, "read_only" },
     { "  s: {" OK_IMAGE "}\n", SERV("\"allow_update\":[\"gone\"]"), LINT_ERROR, 0, "missing service" },
     { "  s: {" OK_IMAGE "}\n", SERV("\"allow_update\":[\"gone\"],\"allow_remove\":[\"gone\"]"), LINT_WARNING,
       0, "missing service" },
@@ -136,8 +144,10 @@ static void clean(void **state)
     AUTO(lint_done) struct lint l = { 0 };
     lint("  s:\n    " OK_IMAGE "\n    ports: [\"80:8000\", \"127.0.0.1:9:9\", \"8000:8000/udp\"]\n"
          "    volumes: [\"./config:/c:ro\", \"/data/workload/secrets/key:/k:ro\", \".:/all:ro\", v:/v]\n"
-         "    env_file: [config/a, {path: config/b, required: false}]\n    secrets: [x]\n"
-         "    x-cvm-agent: {socket: true}\nsecrets: {x: {file: ./secrets/key}}\nvolumes: {v: }\n",
+         "    env_file: [config/a, {path: config/b, required: false}]\n    secrets: [x, {source: x, target: "
+         "y, uid: 65535, mode: 0400}]\n"
+         "    read_only: true\n    tmpfs: [/run/other]\n    x-cvm-agent: {socket: true}\nsecrets: {x: {file: "
+         "./secrets/key}}\nvolumes: {v: }\n",
          "{\"cvm_config\":{\"firewall\":{\"allowed_ports\":[{\"protocol\":\"tcp\",\"port\":\"80\"},"
          "{\"protocol\":\"udp\",\"port\":\"7000-9000\"}]}},"
          "\"workload_config\":{\"services\":{\"allow_update\":[\"s\"],\"agent_socket_targets\":[\"s\"]}}}",
