@@ -17,6 +17,7 @@ static struct tpm_guard *guard_of(TSS2_TCTI_CONTEXT *context)
 
 static TSS2_RC guard_transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *command)
 {
+    guard_of(context)->told = false;
     return Tss2_Tcti_Transmit(guard_of(context)->below, size, command);
 }
 
@@ -43,10 +44,14 @@ static bool answer_arrives(const struct tpm_guard *g)
 
 static TSS2_RC guard_receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *response, int32_t timeout)
 {
-    const struct tpm_guard *g = guard_of(context);
-    if (timeout == TSS2_TCTI_TIMEOUT_BLOCK && !answer_arrives(g))
+    struct tpm_guard *g = guard_of(context);
+    bool complete = g->told;
+    g->told = false;
+    if (timeout == TSS2_TCTI_TIMEOUT_BLOCK && !complete && !answer_arrives(g))
         return TSS2_TCTI_RC_IO_ERROR;
     TSS2_RC rc = Tss2_Tcti_Receive(g->below, size, response, timeout);
+    if (!rc && !response)
+        g->told = *size == HEADER_BYTES;
     if (rc || !response)
         return rc;
     return *size >= HEADER_BYTES && be_uint(response + 2, 4) == *size ? TSS2_RC_SUCCESS

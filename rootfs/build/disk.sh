@@ -6,6 +6,8 @@ TYPE_ESP=C12A7328-F81F-11D2-BA4B-00A0C93EC93B
 TYPE_ROOT=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709   # Linux root (x86-64), UAPI Group Discoverable Partitions
 TYPE_VERITY=2C7357ED-EBD2-46D9-AEC1-23D437EC2BF5 # and its hashes
 TYPE_DATA=0FC63DAF-8483-4772-8E79-3D69D8477DE4   # Linux file system
+TYPE_LUKS=CA7D7CCB-63ED-4C53-861C-1742536059CC   # Linux LUKS
+VOLUME_MARK='cvm-agent: an empty volume, to be formatted at the first boot' # volume/header.h
 
 # Identifiers that have no meaning of their own are made from what they stand for: the same input, the same disk.
 uuid_from() { # uuid_from TEXT
@@ -89,23 +91,26 @@ esp_make() { # esp_make WORK: leaves WORK/esp
 # disk_join WORK OUT: the partition table and its contents in a sparse file.
 disk_join() {
     local work=$1 out=$2 root_mib verity_mib start=1 name size
+    local -a volume=()
     step "writing the partition table"
     root_mib=$(size_mib "$work/root")
     verity_mib=$(size_mib "$work/verity")
     rm -f "$out"
-    truncate -s $((1 + ESP_MIB + root_mib + verity_mib + DATA_MIB + 1))M "$out"
+    truncate -s $((1 + ESP_MIB + root_mib + verity_mib + DATA_MIB + ${VOLUME_MIB:-0} + 1))M "$out"
+    [ -z "$VOLUME_MIB" ] || volume=(-n 5:0:+"${VOLUME_MIB}"M -t 5:$TYPE_LUKS -c 5:cvm-volume -u 5:"$(uuid_from "volume $ROOT_HASH")")
     sgdisk --clear --disk-guid="$(uuid_from "disk $ROOT_HASH")" \
         -n 1:1M:+${ESP_MIB}M -t 1:$TYPE_ESP -c 1:cvm-esp -u 1:"$(uuid_from "esp $ROOT_HASH")" \
         -n 2:0:+"${root_mib}"M -t 2:$TYPE_ROOT -c 2:cvm-root -u 2:"$(partuuid "${ROOT_HASH:0:32}")" \
         -n 3:0:+"${verity_mib}"M -t 3:$TYPE_VERITY -c 3:cvm-verity -u 3:"$(partuuid "${ROOT_HASH:32:32}")" \
         -n 4:0:+"${DATA_MIB}"M -t 4:$TYPE_DATA -c 4:cvm-data -u 4:"$(uuid_from "data $ROOT_HASH")" \
-        "$out" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "sgdisk failed"; }
+        "${volume[@]}" "$out" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "sgdisk failed"; }
     for name in esp root verity data; do
         dd if="$work/$name" of="$out" bs=1M seek=$start conv=notrunc,sparse status=none
         size=$(size_mib "$work/$name")
         [ $name != esp ] || size=$ESP_MIB
         start=$((start + size))
     done
+    [ -z "$VOLUME_MIB" ] || printf '%s\n' "$VOLUME_MARK" | dd of="$out" bs=1M seek=$start conv=notrunc status=none
 }
 
 partuuid() { printf '%s-%s-%s-%s-%s\n' "${1:0:8}" "${1:8:4}" "${1:12:4}" "${1:16:4}" "${1:20:12}"; }

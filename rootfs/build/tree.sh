@@ -27,8 +27,8 @@ pool_unpack() { # pool_unpack POOL: all packages of the lock in one folder
 }
 
 of_flavour() { # of_flavour FILE: its lines for this flavour, the flavour's name taken off
-    sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$1" | awk -v f="$FLAVOUR" '
-        $1 == "debug" || $1 == "test" { if ($1 == f) { sub(/^[a-z]+ +/, ""); print } next } { print }'
+    sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$1" | awk -v f="$FLAVOUR" -v v="${VOLUME_MIB:+volume}" '
+        $1 == "debug" || $1 == "test" || $1 == "volume" { if ($1 == f || $1 == v) { sub(/^[a-z]+ +/, ""); print } next } { print }'
 }
 
 keep() { # keep POOL TREE PATTERN
@@ -130,6 +130,20 @@ install_test() { # install_test TREE
     chmod 755 "$1/usr/bin/cvm-test-sev-guest"
 }
 
+# What the volume is sealed to and who may recover it stands in the verified root, and so in every register that the
+# root's hash is in.
+install_volume() { # install_volume TREE
+    local unit
+    objcopy --strip-all --remove-section=.note.gnu.build-id "$VOLUME_PROGRAM" "$1/usr/bin/cvm-volume"
+    chmod 755 "$1/usr/bin/cvm-volume"
+    mkdir -p "$1/etc/cvm-agent"
+    printf '{"seal":"%s","accept_host_vtpm":%s}\n' "$SEAL" "$ACCEPT_HOST_VTPM" >"$1/etc/cvm-agent/volume.json"
+    [ -z "$RECOVERY" ] || install -m 644 "$RECOVERY" "$1/etc/cvm-agent/recovery.pub"
+    for unit in cvm-agent.service cvm-agent-priv.service; do
+        install -D -m 644 "$ROOT/rootfs/volume/needs-volume.conf" "$1/usr/lib/systemd/system/$unit.d/20-volume.conf"
+    done
+}
+
 tree_make() { # tree_make POOL TREE
     local pool=$1 tree=$2 pattern
     step "choosing what the root holds"
@@ -139,6 +153,7 @@ tree_make() { # tree_make POOL TREE
     cp -a --no-preserve=ownership "$ROOT/rootfs/tree/." "$tree/"
     install_units "$pool" "$tree"
     install_agent "$tree"
+    [ -z "$VOLUME_MIB" ] || install_volume "$tree"
     keep_libraries "$pool" "$tree"
     cp -L "$pool/lib64/ld-linux-x86-64.so.2" "$tree/$LIBS/ld-linux-x86-64.so.2"
     ln -sf /lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$tree/usr/lib64/ld-linux-x86-64.so.2"

@@ -1,0 +1,18 @@
+/** volume/mounted.h: the volume in the tree of files, and what others may know of it. */
+#ifndef CVM_VOLUME_MOUNTED_H
+#define CVM_VOLUME_MOUNTED_H
+
+#include "volume/volume.h"
+
+#define VOLUME_RUN    "/run/cvm-volume"
+#define VOLUME_FOLDER "/var/lib/cvm-volume"
+
+/** Mounts the open volume, nosuid and nodev, and counts the boot in a file on it.
+ *  @param boots  1 at the first; lower than a boot before says that the host put an old copy back */
+MUST_USE int volume_mount(unsigned long *boots, struct err *err);
+
+/** Writes status.json below VOLUME_RUN: UUID, profile, boots, SHA-256 of the header, and the recovery key
+ * under the owner's public key. Nothing in it is secret. */
+MUST_USE int volume_publish(const struct volume *v, unsigned long boots, struct err *err);
+
+#endif
