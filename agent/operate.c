@@ -26,7 +26,7 @@ struct operate {
     struct log_streams *streams;
     pthread_mutex_t lock; /* workers: a late request must not meet a stopped one */
     struct worker *worker[OPERATE_THREADS], *writer;
-    char state[PATH_MAX];
+    char state[PATH_MAX], run[PATH_MAX];
     uint8_t spki_sha256[32];
 };
 
@@ -58,6 +58,7 @@ int operate_new(const struct operate_options *options, struct operate **out, str
         || identity_new(&identity, &o->identity, err) < 0
         || acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
         || path_set(o->state, sizeof(o->state), err, "%s", options->state) < 0
+        || path_set(o->run, sizeof(o->run), err, "%s", options->run ? options->run : "") < 0
         || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker[OPERATE_SHORT], err) < 0
         || worker_start("engine", WAITING_MAX, WAITING_MAX, &o->worker[OPERATE_ENGINE], err) < 0
         || worker_start("update", 1, 1, &o->worker[OPERATE_UPDATE], err) < 0
@@ -138,6 +139,11 @@ struct identity *operate_identity(const struct operate *o)
 const char *operate_state(const struct operate *o)
 {
     return o->state;
+}
+
+const char *operate_run(const struct operate *o)
+{
+    return o->run;
 }
 
 struct auth *operate_auth(const struct operate *o)

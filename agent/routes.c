@@ -14,6 +14,7 @@
 #include "agent/token_route.h"
 #include "agent/update_route.h"
 #include "agent/verify_route.h"
+#include "agent/volume_route.h"
 #include "base/auto.h"
 
 #define COLLATERALS                                                                                          \
@@ -74,6 +75,12 @@ static const struct route routes[] = {
       .ports = PORTS_ALL,
       .auth = true,
       .begin = journal_begin,
+      .answer = operate_answer },
+    { .method = "GET",
+      .path = "/volume",
+      .ports = PORT_EXTERNAL,
+      .auth = true,
+      .begin = volume_begin,
       .answer = operate_answer },
     { .method = "POST",
       .path = "/sign-message",

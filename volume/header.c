@@ -145,7 +145,11 @@ char *volume_pcrs_differing(const struct tpm_pcrs *then, const struct tpm_pcrs *
         if (!(then->mask & now->mask & 1u << i) || memcmp(then->pcr[i].b, now->pcr[i].b, 32) == 0)
             continue;
         int n = snprintf(out + used, size - used, "%s%u", used ? ", " : "", i);
-        used += n > 0 && (size_t)n < size - used ? (size_t)n : 0;
+        if (n <= 0 || (size_t)n >= size - used) {
+            out[used] = '\0'; /* no half a number */
+            break;
+        }
+        used += (size_t)n;
     }
     return out;
 }

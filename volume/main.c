@@ -120,7 +120,7 @@ static int run(struct err *err)
     v.header = malloc(VOLUME_HEADER_SIZE);
     if (!v.header)
         return err_set(err, ERR_IO, 0, "no memory");
-    if (dir_make(VOLUME_RUN, 0755, err) < 0 || read_settings(&v, &pem, err) < 0
+    if (dir_make(VOLUME_RUN, 0700, err) < 0 || read_settings(&v, &pem, err) < 0
         || wait_for_partition(path, err) < 0)
         return -1;
     v.partition = path;
@@ -143,7 +143,6 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     umask(022);
-    setenv("DM_DISABLE_UDEV", "1", 1); /* the image has no rules of udev for device-mapper */
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
     if (run(&err) < 0) {

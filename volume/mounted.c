@@ -55,5 +55,7 @@ int volume_publish(const struct volume *v, unsigned long boots, struct err *err)
     buf_u8(&text, '\n');
     if (buf_check(&text, "status", err) < 0)
         return -1;
-    return file_write_atomic(VOLUME_RUN "/status.json", buf_bytes(&text), 0644, err);
+    return dir_make("/run/cvm-agent", 0755, err) < 0
+               ? -1
+               : file_write_atomic(VOLUME_STATUS, buf_bytes(&text), 0644, err);
 }

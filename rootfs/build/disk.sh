@@ -97,7 +97,7 @@ disk_join() {
     verity_mib=$(size_mib "$work/verity")
     rm -f "$out"
     truncate -s $((1 + ESP_MIB + root_mib + verity_mib + DATA_MIB + ${VOLUME_MIB:-0} + 1))M "$out"
-    [ -z "$VOLUME_MIB" ] || volume=(-n 5:0:+"${VOLUME_MIB}"M -t 5:$TYPE_LUKS -c 5:cvm-volume -u 5:"$(uuid_from "volume $ROOT_HASH")")
+    [ -z "$VOLUME_MIB" ] || volume=(-n "5:0:+${VOLUME_MIB}M" -t "5:$TYPE_LUKS" -c 5:cvm-volume -u 5:"$(uuid_from "volume $ROOT_HASH")")
     sgdisk --clear --disk-guid="$(uuid_from "disk $ROOT_HASH")" \
         -n 1:1M:+${ESP_MIB}M -t 1:$TYPE_ESP -c 1:cvm-esp -u 1:"$(uuid_from "esp $ROOT_HASH")" \
         -n 2:0:+"${root_mib}"M -t 2:$TYPE_ROOT -c 2:cvm-root -u 2:"$(partuuid "${ROOT_HASH:0:32}")" \

@@ -34,6 +34,7 @@ cvm_fuzz(fuzz_compose DEPENDS workload SEEDS workload/compose)
 cvm_fuzz(fuzz_route DEPENDS agent SEEDS agent/route)
 cvm_fuzz(fuzz_tpm_device DEPENDS tpm SEEDS tpm/session.bin)
 cvm_fuzz(fuzz_sealed DEPENDS tpm SEEDS tpm/sealed.bin)
+cvm_fuzz(fuzz_volume_header DEPENDS volume SEEDS volume)
 cvm_fuzz(fuzz_tdx_collateral DEPENDS tee policy SEEDS tdx/v4-20a06f-uptodate/tcb_info.json
     tdx/v4-20a06f-uptodate/qe_identity.json tdx/v4-20a06f-uptodate/pck_crl.der
     tdx/v4-20a06f-uptodate/tcb_signing_chain.pem tdx/v4-50806f-debug/tcb_info.json tdx_collateral.json)

@@ -248,6 +248,21 @@ class Upload(unittest.TestCase):
             answer = c.getresponse()
             self.assertEqual((answer.status, len(answer.read()) > 10), (401, True))
 
+    def test_volume(self):
+        path, token = os.path.join(self.agent.state, "volume.json"), bearer(self.token)
+        self.assertEqual(self.agent.ask("/volume", outside=True)[0], 401)
+        self.assertEqual(self.agent.ask("/volume")[0], 404)  # never over plain HTTP
+        self.assertIn("no sealed volume", error_of(self.agent.ask("/volume", outside=True, extra=token)))
+        known = {"uuid": "0", "boots": 2, "recovery": {"encrypted_key": "AAAA"}}
+        with open(path, "w") as f:
+            json.dump(known, f)
+        status, _, body = self.agent.ask("/volume", outside=True, extra=token)
+        self.assertEqual((status, json.loads(body)), (200, known))
+        with open(path, "w") as f:
+            f.write('{"uuid":')
+        self.assertEqual(self.agent.ask("/volume", outside=True, extra=token)[0], 500)
+        os.unlink(path)
+
     def test_journal(self):
         self.assertEqual(self.agent.ask("/journal", outside=True)[0], 401)
         inside = json.loads(self.agent.ask("/journal")[2])

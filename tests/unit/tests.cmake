@@ -49,6 +49,7 @@ cvm_test(test_zip SOURCES unit/test_zip.c DEPENDS workload LABELS unit)
 cvm_test(test_ita SOURCES unit/test_ita.c DEPENDS appraisal LABELS unit)
 cvm_test(test_cocos SOURCES unit/test_cocos.c DEPENDS policy LABELS unit)
 cvm_test(test_initrd SOURCES unit/test_initrd.c DEPENDS initrd LABELS unit)
+cvm_test(test_volume SOURCES unit/test_volume.c DEPENDS volume LABELS unit)
 cvm_test(test_kmodule SOURCES unit/test_kmodule.c DEPENDS agent LABELS unit)
 cvm_test(test_priv_filter SOURCES unit/test_priv_filter.c ${CMAKE_SOURCE_DIR}/agent/priv/filter.c DEPENDS agent
     LABELS unit)
