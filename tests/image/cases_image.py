@@ -2,6 +2,7 @@
 import json
 import os
 import ssl
+import subprocess
 import base64
 import time
 
@@ -59,9 +60,23 @@ def case_production(s):
 
 
 def case_reproducible(s):
-    """two builds give the same disk"""
+    """two builds give the same disk; so does an installed cvm-cli, far from any source tree"""
     again = s.make("again")
     with open(f"{s.work}/test.json") as a, open(f"{s.work}/again.json") as b:
         first, second = json.load(a), json.load(b)
     assert first == second, {k: (first[k], second[k]) for k in first if first[k] != second[k]}
     os.unlink(again)
+    prefix = f"{s.work}/prefix"
+    for part in ("cli", "emulator"):
+        subprocess.run(["cmake", "--install", s.build, "--prefix", prefix, "--component", part], check=True, stdout=subprocess.DEVNULL)
+    os.mkdir(f"{s.work}/elsewhere")
+    done = subprocess.run(["nice", f"{prefix}/bin/cvm-cli", "build-image", "--test", "-o", "third"], cwd=f"{s.work}/elsewhere",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-3000:]
+    with open(f"{s.work}/elsewhere/third.json") as f:
+        third = json.load(f)
+    assert first == third, {k: (first[k], third[k]) for k in first if first[k] != third[k]}
+    done = subprocess.run([f"{prefix}/bin/cvm-cli", "build-image", "-o", "fourth"], cwd=f"{s.work}/elsewhere",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode == 2 and "can emulate a TEE" in done.stdout, done.stdout[-2000:]
+    assert sorted(os.listdir(f"{s.work}/elsewhere")) == ["third.json", "third.provenance.json", "third.raw", "third.spdx.json"]

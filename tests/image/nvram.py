@@ -10,13 +10,17 @@ X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072").bytes_le
 SYSTEMD = uuid.UUID("8cf2644b-4b0b-428f-9387-6d876050dc67").bytes_le
 HEADER = struct.Struct("<HBBIQ16sIII16s")
 KEPT = 7  # non-volatile, in the firmware and afterwards
+SIGNED = 0x20  # written with a signature and a time only
+IMAGE_SECURITY = uuid.UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f").bytes_le
+X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072").bytes_le
+OWNER = uuid.UUID("5c1ab4c5-08ae-4b5b-9f4c-5b2bd2a5a0a1").bytes_le
 
 
 def wide(text):
     return text.encode("utf-16-le") + b"\0\0"
 
 
-def add(store, guid, name, data):
+def add(store, guid, name, data, attributes=KEPT):
     """Appends one variable behind the last one."""
     at = store.index(STORE)
     end = at + struct.unpack_from("<I", store, at + 16)[0]
@@ -26,7 +30,7 @@ def add(store, guid, name, data):
         at += HEADER.size + fields[7] + fields[8]
         at += -at % 4
     text = wide(name)
-    entry = HEADER.pack(0x55AA, 0x3F, 0, KEPT, 0, bytes(16), 0, len(text), len(data), guid) + text + data
+    entry = HEADER.pack(0x55AA, 0x3F, 0, attributes, 0, bytes(16), 0, len(text), len(data), guid) + text + data
     assert at + len(entry) <= end, "the variable store is full"
     return store[:at] + entry + store[at + len(entry):]
 
@@ -69,3 +73,18 @@ def signature_database(certificate):
     data = bytes(16) + certificate
     listed = X509 + struct.pack("<III", 28 + len(data), 0, len(data)) + data
     return lambda store: add(store, SECURITY, "db", listed)
+
+
+def signature_list(certificate):
+    """An EFI_SIGNATURE_LIST with one certificate in DER."""
+    return X509 + struct.pack("<III", 28 + 16 + len(certificate), 0, 16 + len(certificate)) + OWNER + certificate
+
+
+def enroll(pk, kek, db, dbx=b""):
+    """Secure Boot with these keys, lists each; an empty one is not written."""
+    def change(store):
+        for guid, name, data in ((GLOBAL, "PK", pk), (GLOBAL, "KEK", kek), (IMAGE_SECURITY, "db", db), (IMAGE_SECURITY, "dbx", dbx)):
+            if data:
+                store = add(store, guid, name, data, KEPT | SIGNED)
+        return store
+    return change

@@ -9,6 +9,7 @@ import time
 
 OVMF = "/usr/share/OVMF"
 CODE = f"{OVMF}/OVMF_CODE_4M.fd"
+SECURE_CODE = f"{OVMF}/OVMF_CODE_4M.secboot.fd"  # wants SMM, which keeps the guest's hands off the variables
 VARS = f"{OVMF}/OVMF_VARS_4M.fd"
 TOOLS = ("qemu-system-x86_64", "swtpm", "swtpm_setup")
 
@@ -18,7 +19,7 @@ def missing():
     for tool in TOOLS:
         if not shutil.which(tool):
             return f"{tool} is not installed"
-    for path in (CODE, VARS):
+    for path in (CODE, SECURE_CODE, VARS):
         if not os.path.exists(path):
             return f"{path} is not there: install the package ovmf"
     return None
@@ -33,9 +34,9 @@ def free_port():
 class Machine:
     """Begins to boot a disk. nvram: changes the EFI variables, see nvram.py; first: disks that the guest finds before it. The disk is
     not changed, unless it is kept: then the folder is that of one machine, whose TPM and EFI variables are the same in its next boot.
-    writes: the file that gets a log of all that is written, see power_cut.py."""
+    writes: the file that gets a log of all that is written, see power_cut.py. secure: a firmware with Secure Boot."""
 
-    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=(), keep=False, writes=None):
+    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=(), keep=False, writes=None, secure=False):
         self.folder, self.console, self.port = folder, os.path.join(folder, "console.log"), free_port()
         self.processes = []
         if not os.path.exists(f"{folder}/vars.fd"):
@@ -48,11 +49,12 @@ class Machine:
         index = ",bootindex=1" if boot_index else ""
         others = [word for i, path in enumerate(first) for word in (
             "-drive", f"if=none,id=first{i},format=raw,snapshot=on,file={path}", "-device", f"virtio-blk-pci,drive=first{i}")]
+        smm = ["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"] if secure else ["-machine", "smm=off"]
         self.qemu = self.start([
-            "qemu-system-x86_64", "-machine", "q35,smm=off,sata=off", "-accel", "tcg,thread=multi",
+            "qemu-system-x86_64", "-machine", "q35,sata=off", *smm, "-accel", "tcg,thread=multi",
             # QEMU 7.2 breaks kernel 6.12 at cmpxchg16b.
             "-cpu", "Nehalem,-cx16", "-m", "768", "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot",
-            "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}",
+            "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={SECURE_CODE if secure else CODE}",
             "-drive", f"if=pflash,format=raw,unit=1,file={folder}/vars.fd",
             "-chardev", f"socket,id=tpm,path={folder}/tpm.sock", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
             *others, *self.drive(disk, keep, writes), "-device", f"virtio-blk-pci,drive=disk{index}",
