@@ -65,18 +65,21 @@ int x509_parse_chain(struct bytes data, X509 **out, size_t max, struct err *err)
                        CERT_MAX * max * 2);
     if (is_pem(data)) {
         BIO *bio = BIO_new_mem_buf(data.p, (int)data.n);
+        size_t begin = 0; /* where the last one that was read ends */
         for (X509 *cert; rc == 0 && bio && (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL));) {
             if (n == max) {
                 X509_free(cert);
                 rc = err_set(err, ERR_TOO_LARGE, 0, "more than %zu certificates", max);
             } else {
                 out[n++] = cert;
+                begin = data.n - (size_t)BIO_pending(bio);
             }
         }
         BIO_free(bio);
         unsigned long why = ERR_peek_last_error();
         if (rc == 0 && ERR_GET_REASON(why) != PEM_R_NO_START_LINE)
-            rc = err_set(err, ERR_INPUT, 0, "PEM certificate %zu is damaged", n + 1);
+            rc = err_set(err, ERR_INPUT, 0, "PEM certificate %zu, from offset %zu of %zu, is damaged", n + 1,
+                         begin, data.n);
         ERR_clear_error();
     } else {
         while (rc == 0 && !bytes_zero(rest)) {

@@ -111,7 +111,8 @@ static int put_opaque(struct bytes opaque, size_t offset, json_t *out, struct er
         uint16_t type, size;
         struct bytes value;
         if (count == NVIDIA_OPAQUE_MAX)
-            return err_set(err, ERR_TOO_LARGE, 0, "more than %d opaque fields", NVIDIA_OPAQUE_MAX);
+            return err_set(err, ERR_TOO_LARGE, 0, "more than %d opaque fields, at offset %zu",
+                           NVIDIA_OPAQUE_MAX, r.off);
         if (!rd_u16le(&r, &type) || !rd_u16le(&r, &size) || !rd_take(&r, size, &value))
             return short_at(&r, "opaque field", err);
         json_t *row = json_object();

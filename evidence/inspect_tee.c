@@ -157,7 +157,10 @@ int inspect_ccel_table(struct bytes data, json_t *out, struct err *err)
         || !rd_u64le(&r, &area_size) || !rd_u64le(&r, &area_start))
         return err_set(err, ERR_INPUT, 0, "CCEL table cut short at offset %zu of %d", r.off, ACPI_CCEL_SIZE);
     if (memcmp(signature.p, "CCEL", 4) != 0 || length != data.n)
-        return err_set(err, ERR_INPUT, 0, "no CCEL table of %" PRIu32 " bytes in %zu", length, data.n);
+        return err_set(err, ERR_INPUT, 0,
+                       "no CCEL table: no \"CCEL\" at offset 0, or a length of %" PRIu32
+                       " at offset 4: %zu bytes are there",
+                       length, data.n);
     for (size_t i = 0; i < data.n; i++)
         sum = (uint8_t)(sum + data.p[i]);
     put(out, "signature", json_text(signature));

@@ -41,11 +41,13 @@ static int take_header(struct reader *r, struct hcl_report *h, struct err *err)
         || !rd_u32le(r, &h->request_type) || !rd_u32le(r, &h->status) || !rd_skip(r, 12))
         return err_set(err, ERR_INPUT, 0, "HCL report cut short: %zu bytes", r->off + r->rest.n);
     if (!bytes_equal(signature, bytes_str(HCL_SIGNATURE)))
-        return err_set(err, ERR_INPUT, 0, "no HCL report: it does not begin with \"" HCL_SIGNATURE "\"");
+        return err_set(err, ERR_INPUT, 0, "no HCL report: no \"" HCL_SIGNATURE "\" at offset 0");
     if (h->version < 1 || h->version > 2)
-        return err_set(err, ERR_INPUT, 0, "HCL report version %" PRIu32 ": want 1 or 2", h->version);
+        return err_set(err, ERR_INPUT, 0, "HCL report version %" PRIu32 " at offset 4: want 1 or 2",
+                       h->version);
     if (h->status != 0)
-        return err_set(err, ERR_INPUT, h->status, "HCL report with status %" PRIu32, h->status);
+        return err_set(err, ERR_INPUT, h->status, "HCL report with status %" PRIu32 " at offset 16",
+                       h->status);
     return 0;
 }
 
@@ -57,8 +59,8 @@ static int take_runtime(struct reader *r, struct hcl_report *h, struct err *err)
         || !rd_u32le(r, &h->hash_type) || !rd_u32le(r, &var_size))
         return err_set(err, ERR_INPUT, 0, "HCL report cut short at offset %zu, in the runtime data", r->off);
     if (h->data_version < 1 || h->data_version > HCL_DATA_VERSION_MAX)
-        return err_set(err, ERR_INPUT, 0, "HCL runtime data version %" PRIu32 ": want 1 or 2",
-                       h->data_version);
+        return err_set(err, ERR_INPUT, 0, "HCL runtime data version %" PRIu32 " at offset %zu: want 1 or 2",
+                       h->data_version, r->off - 16);
     h->has_host_requests = h->data_version >= 2;
     if (h->has_host_requests) {
         if (!rd_u32le(r, &h->host_requests))
@@ -67,8 +69,9 @@ static int take_runtime(struct reader *r, struct hcl_report *h, struct err *err)
     }
     if (!*hcl_report_type_name(h->report_type) || !*hcl_hash_type_name(h->hash_type))
         return err_set(err, ERR_INPUT, 0,
-                       "HCL report type %" PRIu32 " with hash type %" PRIu32 " is not known", h->report_type,
-                       h->hash_type);
+                       "HCL report type %" PRIu32 " with hash type %" PRIu32
+                       " before offset %zu is not known",
+                       h->report_type, h->hash_type, r->off);
     if (!rd_take(r, var_size, &h->var_data))
         return err_set(err, ERR_INPUT, 0,
                        "HCL runtime claims of %" PRIu32 " bytes at offset %zu: %zu are there", var_size,
@@ -76,8 +79,8 @@ static int take_runtime(struct reader *r, struct hcl_report *h, struct err *err)
     if (h->data_size - header != var_size || h->report_size != r->off)
         return err_set(err, ERR_INPUT, 0,
                        "HCL report sizes disagree: report %" PRIu32 ", runtime data %" PRIu32
-                       ", claims %" PRIu32,
-                       h->report_size, h->data_size, var_size);
+                       ", claims %" PRIu32 " that end at offset %zu",
+                       h->report_size, h->data_size, var_size, r->off);
     return 0;
 }
 
@@ -97,8 +100,9 @@ int hcl_report_parse(struct bytes raw, struct hcl_report *out, struct err *err)
         return -1;
     struct reader in = reader_of(area);
     if (!rd_take(&in, report_types[h.report_type].hw, &h.hw) || !bytes_zero(in.rest) || !bytes_zero(r.rest))
-        return err_set(err, ERR_INPUT, 0, "HCL report is not zero behind the %s report or behind the claims",
-                       hcl_report_type_name(h.report_type));
+        return err_set(err, ERR_INPUT, 0,
+                       "HCL report is not zero behind the %s report (to offset %d) or from offset %zu",
+                       hcl_report_type_name(h.report_type), HCL_HEADER_SIZE + HCL_HW_REPORT_SIZE, r.off);
     *out = h;
     return 0;
 }

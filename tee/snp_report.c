@@ -111,11 +111,12 @@ static int unwrap_response(struct bytes raw, struct bytes *report, struct err *e
         return err_set(err, ERR_INPUT, 0, "SNP report response of %zu bytes is cut short", raw.n);
     if (status != 0)
         return err_set(err, ERR_INPUT, status,
-                       "SNP firmware answered the report request with status %#" PRIx32, status);
+                       "SNP firmware answered the report request with status %#" PRIx32 " (offset 0)",
+                       status);
     if (size != SNP_REPORT_SIZE || !bytes_zero(reserved) || !bytes_zero(r.rest))
         return err_set(err, ERR_INPUT, 0,
                        "SNP report response announces %" PRIu32
-                       " bytes (want %d), or its padding is not zero",
+                       " bytes at offset 4 (want %d), or its padding is not zero",
                        size, SNP_REPORT_SIZE);
     return 0;
 }
@@ -180,8 +181,8 @@ int snp_report_parse(struct bytes raw, struct snp_report *out, struct err *err)
     struct reader r = reader_of(report);
     struct snp_report q = { .raw = report };
     if (!take_head(&r, &q) || q.version < SNP_VERSION_MIN || q.version > SNP_VERSION_MAX)
-        return err_set(err, ERR_INPUT, 0, "SNP report version %" PRIu32 ": want %d to %d", q.version,
-                       SNP_VERSION_MIN, SNP_VERSION_MAX);
+        return err_set(err, ERR_INPUT, 0, "SNP report version %" PRIu32 " at offset 0: want %d to %d",
+                       q.version, SNP_VERSION_MIN, SNP_VERSION_MAX);
     if (!take_tail(&r, &q) || r.rest.n != 0)
         return err_set(err, ERR_INPUT, 0, "SNP report cut short at offset %zu of %zu", r.off, report.n);
     q.product = product_of_report(&q);

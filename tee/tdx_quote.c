@@ -23,10 +23,12 @@ static int take_header(struct reader *r, struct tdx_quote *q, struct err *err)
         || !rd_take(r, 16, &q->qe_vendor_id) || !rd_take(r, 20, &q->user_data))
         return err_set(err, ERR_INPUT, 0, "TDX quote of %zu bytes has no header", r->off + r->rest.n);
     if ((q->version != 4 && q->version != 5) || q->tee_type != TDX_TEE_TYPE)
-        return err_set(err, ERR_INPUT, 0, "quote version %u, TEE type %#" PRIx32 ": want 4 or 5, 0x81",
+        return err_set(err, ERR_INPUT, 0,
+                       "quote version %u at offset 0, TEE type %#" PRIx32 " at offset 4: want 4 or 5, 0x81",
                        q->version, q->tee_type);
     if (q->att_key_type != TDX_KEY_ECDSA_P256)
-        return err_set(err, ERR_INPUT, 0, "TDX quote attestation key type %u: want 2 (ECDSA P-256)",
+        return err_set(err, ERR_INPUT, 0,
+                       "TDX quote attestation key type %u at offset 2: want 2 (ECDSA P-256)",
                        q->att_key_type);
     return 0;
 }
@@ -43,8 +45,9 @@ static int take_descriptor(struct reader *r, struct tdx_quote *q, struct err *er
     if (!(q->body_type == TDX_BODY_10 && size == TDX_BODY_10_SIZE)
         && !(q->body_type == TDX_BODY_15 && size == TDX_BODY_15_SIZE))
         return err_set(err, ERR_INPUT, 0,
-                       "TDX quote body type %u of %" PRIu32 " bytes: want 2 (584) or 3 (648)", q->body_type,
-                       size);
+                       "TDX quote body type %u of %" PRIu32
+                       " bytes before offset %zu: want 2 (584) or 3 (648)",
+                       q->body_type, size, r->off);
     return 0;
 }
 
@@ -76,21 +79,22 @@ static bool take_qe_report(struct reader *r, struct tdx_qe_report *q)
            && in.rest.n == 0;
 }
 
-static int check_certification(struct tdx_quote *q, struct err *err)
+static int check_certification(struct tdx_quote *q, size_t end, struct err *err)
 {
     q->pck_chain = bytes_of(NULL, 0);
     for (size_t i = 0; i < ARRAY_SIZE(cert_types); i++) {
         if (cert_types[i].type != q->inner_cert_data_type)
             continue;
         if (cert_types[i].size && cert_types[i].size != q->certification_data.n)
-            return err_set(err, ERR_INPUT, 0, "TDX quote certification data type %u of %zu bytes: want %zu",
-                           q->inner_cert_data_type, q->certification_data.n, cert_types[i].size);
+            return err_set(err, ERR_INPUT, 0,
+                           "TDX quote certification data type %u of %zu bytes before offset %zu: want %zu",
+                           q->inner_cert_data_type, q->certification_data.n, end, cert_types[i].size);
         if (cert_types[i].pem)
             q->pck_chain = q->certification_data;
         return 0;
     }
-    return err_set(err, ERR_INPUT, 0, "TDX quote certification data type %u: want 1 to 5",
-                   q->inner_cert_data_type);
+    return err_set(err, ERR_INPUT, 0, "TDX quote certification data type %u at offset %zu: want 1 to 5",
+                   q->inner_cert_data_type, end - q->certification_data.n - 6);
 }
 
 /* Quote signature, key, and the QE report that vouches for the key; nothing may be left over. */
@@ -104,8 +108,9 @@ static int take_signature_data(struct bytes data, size_t base, struct tdx_quote 
         || !rd_u16le(&r, &q->cert_data_type) || !rd_u32le(&r, &outer_size))
         return err_set(err, ERR_INPUT, 0, "TDX quote signature data cut short at offset %zu", r.off);
     if (q->cert_data_type != TDX_CERT_QE_REPORT)
-        return err_set(err, ERR_INPUT, 0, "TDX quote certification data type %u: want 6 (QE report)",
-                       q->cert_data_type);
+        return err_set(err, ERR_INPUT, 0,
+                       "TDX quote certification data type %u at offset %zu: want 6 (QE report)",
+                       q->cert_data_type, r.off - 6);
     struct reader in = { bytes_of(NULL, 0), r.off };
     if (!rd_take(&r, outer_size, &outer) || r.rest.n != 0)
         return err_set(err, ERR_INPUT, 0,
@@ -120,7 +125,7 @@ static int take_signature_data(struct bytes data, size_t base, struct tdx_quote 
             err, ERR_INPUT, 0,
             "TDX quote QE certification data are inconsistent at offset %zu, %zu bytes before their end",
             in.off, in.rest.n);
-    return check_certification(q, err);
+    return check_certification(q, in.off, err);
 }
 
 int tdx_quote_parse(struct bytes raw, struct tdx_quote *out, struct err *err)

@@ -96,10 +96,11 @@ static int parse_rsa(struct reader *r, struct tpm_public *out, struct err *err)
     if (out->exponent == 0)
         out->exponent = 65537;
     if (out->key_bits < 1024 || out->key_bits > 4096 || out->key_bits % 8)
-        return err_set(err, ERR_INPUT, 0, "RSA key of %u bits: want 1024 to 4096", out->key_bits);
+        return err_set(err, ERR_INPUT, 0, "RSA key of %u bits before offset %zu: want 1024 to 4096",
+                       out->key_bits, r->off);
     if (out->modulus.n && out->modulus.n != out->key_bits / 8u)
-        return err_set(err, ERR_INPUT, 0, "modulus of %zu bytes in a key of %u bits", out->modulus.n,
-                       out->key_bits);
+        return err_set(err, ERR_INPUT, 0, "modulus of %zu bytes before offset %zu in a key of %u bits",
+                       out->modulus.n, r->off, out->key_bits);
     return 0;
 }
 
@@ -111,14 +112,15 @@ static int parse_ecc(struct reader *r, struct tpm_public *out, struct err *err)
         return cut_short(r, err);
     const struct curve *curve = curve_of(out->curve);
     if (!curve)
-        return err_set(err, ERR_INPUT, 0, "curve %#x: want P-256, P-384 or P-521", out->curve);
+        return err_set(err, ERR_INPUT, 0, "curve %#x at offset %zu: want P-256, P-384 or P-521", out->curve,
+                       r->off - 2);
     if (parse_scheme(r, &out->kdf, &out->kdf_hash, err) < 0)
         return -1;
     if (!rd_tpm2b(r, &out->x) || !rd_tpm2b(r, &out->y))
         return cut_short(r, err);
     if (out->x.n > curve->size || out->y.n > curve->size)
-        return err_set(err, ERR_INPUT, 0, "point of %zu and %zu bytes on %s", out->x.n, out->y.n,
-                       curve->group);
+        return err_set(err, ERR_INPUT, 0, "point of %zu and %zu bytes before offset %zu on %s", out->x.n,
+                       out->y.n, r->off, curve->group);
     return 0;
 }
 
@@ -140,12 +142,12 @@ int tpm_public_parse(struct bytes raw, struct tpm_public *out, struct err *err)
         || !rd_tpm2b(&r, &p.auth_policy))
         return cut_short(&r, err);
     if (!type_known(p.type))
-        return err_set(err, ERR_INPUT, 0, "object type %#x: want an RSA or ECC key", p.type);
+        return err_set(err, ERR_INPUT, 0, "object type %#x at offset 0: want an RSA or ECC key", p.type);
     if (!digest_size(p.name_alg))
-        return err_set(err, ERR_INPUT, 0, "name algorithm %#x is unknown", p.name_alg);
+        return err_set(err, ERR_INPUT, 0, "name algorithm %#x at offset 2 is unknown", p.name_alg);
     if (p.auth_policy.n && p.auth_policy.n != digest_size(p.name_alg))
-        return err_set(err, ERR_INPUT, 0, "authPolicy of %zu bytes with name algorithm %s", p.auth_policy.n,
-                       digest_name(p.name_alg));
+        return err_set(err, ERR_INPUT, 0, "authPolicy of %zu bytes at offset 8 with name algorithm %s",
+                       p.auth_policy.n, digest_name(p.name_alg));
     if ((p.type == TPM_KEY_RSA ? parse_rsa(&r, &p, err) : parse_ecc(&r, &p, err)) < 0)
         return -1;
     if (r.rest.n)

@@ -38,7 +38,8 @@ static int parse_rsa(struct reader *r, struct tpm_signature *out, struct err *er
     if (!rd_tpm2b(r, &out->rsa))
         return err_set(err, ERR_INPUT, 0, "RSA signature cut short at offset %zu", r->off);
     if (!rsa_size_known(out->rsa.n))
-        return err_set(err, ERR_INPUT, 0, "RSA signature of %zu bytes: want 256, 384 or 512", out->rsa.n);
+        return err_set(err, ERR_INPUT, 0, "RSA signature of %zu bytes at offset %zu: want 256, 384 or 512",
+                       out->rsa.n, r->off - out->rsa.n);
     return 0;
 }
 
@@ -47,10 +48,12 @@ static int parse_ecdsa(struct reader *r, struct tpm_signature *out, struct err *
     if (!rd_tpm2b(r, &out->r) || !rd_tpm2b(r, &out->s))
         return err_set(err, ERR_INPUT, 0, "ECDSA signature cut short at offset %zu", r->off);
     if (out->r.n == 0 || out->r.n > ECDSA_PART_MAX || out->s.n == 0 || out->s.n > ECDSA_PART_MAX)
-        return err_set(err, ERR_INPUT, 0, "ECDSA signature with r of %zu and s of %zu bytes: want 1 to %d",
-                       out->r.n, out->s.n, ECDSA_PART_MAX);
+        return err_set(err, ERR_INPUT, 0,
+                       "ECDSA signature with r of %zu and s of %zu bytes before offset %zu: want 1 to %d",
+                       out->r.n, out->s.n, r->off, ECDSA_PART_MAX);
     if (bytes_zero(out->r) || bytes_zero(out->s))
-        return err_set(err, ERR_INPUT, 0, "ECDSA signature with %s of zero", bytes_zero(out->r) ? "r" : "s");
+        return err_set(err, ERR_INPUT, 0, "ECDSA signature with %s of zero before offset %zu",
+                       bytes_zero(out->r) ? "r" : "s", r->off);
     return 0;
 }
 
@@ -68,9 +71,10 @@ int tpm_signature_parse(struct bytes raw, struct tpm_signature *out, struct err 
         return err_set(err, ERR_INPUT, 0, "TPMT_SIGNATURE of %zu bytes has no header", raw.n);
     struct tpm_signature s = empty_signature(scheme, hash);
     if (scheme != TPM_SCHEME_RSASSA && scheme != TPM_SCHEME_RSAPSS && scheme != TPM_SCHEME_ECDSA)
-        return err_set(err, ERR_INPUT, 0, "signature scheme %#x: want RSASSA, RSAPSS or ECDSA", scheme);
+        return err_set(err, ERR_INPUT, 0, "signature scheme %#x at offset 0: want RSASSA, RSAPSS or ECDSA",
+                       scheme);
     if (!digest_size(hash))
-        return err_set(err, ERR_INPUT, 0, "signature hash %#x is unknown", hash);
+        return err_set(err, ERR_INPUT, 0, "signature hash %#x at offset 2 is unknown", hash);
     if ((scheme == TPM_SCHEME_ECDSA ? parse_ecdsa(&r, &s, err) : parse_rsa(&r, &s, err)) < 0)
         return -1;
     if (r.rest.n)

@@ -50,6 +50,9 @@ foreach(part Usage Inspect Eventlog)
     cvm_script_test(test_cli_${name} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_cli.py
         ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT} ${part})
 endforeach()
+cvm_script_test(test_inspect_damage /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_inspect_damage.py
+    ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT} ${CMAKE_SOURCE_DIR}/tests/data)
+set_tests_properties(test_inspect_damage PROPERTIES SKIP_RETURN_CODE 77)
 cvm_test(test_azure SOURCES integration/test_azure.c support/fake_nv.c support/http_server.c DEPENDS tee
     LIBS PkgConfig::MHD Threads::Threads LABELS integration)
 cvm_test(test_detect SOURCES integration/test_detect.c support/fake_nv.c DEPENDS tee LABELS integration)
