@@ -284,7 +284,8 @@ static int read_disks(struct workload_policy *p, struct err *err)
     const json_t *config = policy_at(p->root, CVM "disk_config"), *v;
     const json_t *disks = json_object_get(config, "disks");
     size_t i;
-    if (!json_is_true(json_object_get(config, "enable")))
+    const json_t *enable = json_object_get(config, "enable"); /* a list of disks came without it */
+    if (!json_is_true(enable) && (enable || !json_array_size(disks)))
         return 0;
     if ((json_object_get(config, "disk_mount_point") || !json_array_size(disks))
         && read_disk(config, CVM "disk_config", p, err) < 0)

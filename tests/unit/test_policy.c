@@ -91,6 +91,28 @@ static void what_is_not_written_is_closed(void **state)
     }
 }
 
+/* The published form with several disks has no `enable`. */
+static void a_list_of_disks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *enable;
+        size_t disks;
+    } rows[] = { { "", 2 }, { "\"enable\":true,", 2 }, { "\"enable\":false,", 0 } };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        AUTO(workload_policy_done) struct workload_policy p = { 0 };
+        struct err err = { 0 };
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "{\"cvm_config\":{\"disk_config\":{%s\"disks\":[{\"serial\":\"a\",\"service\":\"web\","
+                 "\"disk_mount_point\":\"/a\"},{\"serial\":\"b\",\"disk_mount_point\":\"/b\","
+                 "\"disk_encryption\":{\"enable\":true,\"encryption_key_security\":\"strong\"}}]}}}",
+                 rows[i].enable);
+        assert_int_equal(parse(text, &p, &err), 0);
+        assert_int_equal(p.disk_count, rows[i].disks);
+    }
+}
+
 static bool warned(const struct workload_policy *p, const char *old, const char *now)
 {
     for (size_t i = 0; i < p->warning_count; i++) {
@@ -333,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(current_file),
         cmocka_unit_test(what_is_not_written_is_closed),
+        cmocka_unit_test(a_list_of_disks),
         cmocka_unit_test(older_names),
         cmocka_unit_test(the_older_update_switch),
         cmocka_unit_test(every_cut_is_refused),
