@@ -4,6 +4,7 @@
 #include "agent/process.h"
 #include "agent/program.h"
 #include "base/log.h"
+#include "tee/shape.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -21,9 +22,9 @@ static int exit_status(const struct err *err)
 }
 
 /* An unknown shape is wrong usage, a damaged file of the emulator a malformed input. */
-static int emulation_exit(const struct err *err)
+static int emulation_exit(const struct agent *a, const struct err *err)
 {
-    return err->kind == ERR_NOT_FOUND ? EXIT_USAGE : exit_status(err);
+    return shape_by_name(a->options.emulate) ? exit_status(err) : EXIT_USAGE;
 }
 
 /* The privileged helper: the socket that systemd offers, else our own child if we are root or emulate. */
@@ -106,7 +107,7 @@ static int start(struct agent *a)
         return status;
     loop_block_signals(); /* before threads exist: they inherit it */
     if (program_open_collector(a, &err) < 0)
-        return program_fail(a->options.emulate ? emulation_exit(&err) : EXIT_ENVIRONMENT, "start", &err);
+        return program_fail(a->options.emulate ? emulation_exit(a, &err) : EXIT_ENVIRONMENT, "start", &err);
     if (program_open_server(a, &err) < 0)
         return program_fail(EXIT_ENVIRONMENT, "start", &err);
     if (a->workload && workload_boot_run(a->workload, &err) < 0)

@@ -58,8 +58,22 @@ def ask_in_vain(agent):
         pass
 
 
+def check_starts(program, folder):
+    """A start that fails says why and whose fault it is: 2 a shape that there is not, 4 a place that cannot be written."""
+    free = ["--internal", "127.0.0.1:0", "--external", "127.0.0.1:0", "--socket", os.path.join(folder, "s")]
+    for args, want, word in ((["--emulate", "vax", "--state", folder], 2, "vax"),
+                             (["--emulate", "snp", "--state", "/proc/x"], 4, "/proc/x/emulator"),
+                             (["--emulate", "snp-vtpm", "--state", "/proc/x"], 4, "/proc/x/emulator")):
+        done = subprocess.run([program, *free, *args], capture_output=True, text=True, timeout=20)
+        last = (done.stderr.splitlines() or [""])[-1]
+        expect(f"start {args}: exit {want}", done.returncode == want and last.startswith("cvm-agent: start: ") and word in last,
+               (done.returncode, done.stderr))
+
+
 def main():
     program = sys.argv[1]
+    with tempfile.TemporaryDirectory(prefix="cvm-trouble-") as folder:
+        check_starts(program, folder)
     if not shutil.which("swtpm"):
         print("SKIPPED: swtpm is not installed")
         sys.exit(77)
