@@ -26,6 +26,7 @@ struct work {
     uint8_t *td_quote;
     size_t td_quote_n;
     struct tdx_verdict tdx;
+    bool malformed; /* a quote that was given, or the HCL report */
 };
 
 static void work_free(struct work **at)
@@ -93,6 +94,7 @@ static int judge_tdx(struct work *w)
                                     .at = w->args->at,
                                     .accept = w->args->accept };
     tdx_verify(&rq, &w->checks, &w->tdx);
+    w->malformed = w->malformed || (w->args->tdx_quote && !w->tdx.parsed);
     return tdx_verdict_members(w->facts, &w->tdx)
                ? 0
                : fail(STATUS_ENVIRONMENT, w->args->hcl, "cannot verify", "memory is short");
@@ -104,6 +106,7 @@ static void judge_quote(struct work *w, const struct tpm_material *material)
 {
     struct tpm_answer found = { 0 };
     tpm_material_verify(material, w->report.ak, true, w->args->at, &w->checks, &found, w->facts);
+    w->malformed = w->malformed || found.malformed;
     if (found.quote.authentic)
         azure_verify_ak(&w->report, w->report.ak, "the quote is signed by", &w->checks);
     else
@@ -132,7 +135,8 @@ static int judge_tpm(struct work *w)
 
 static int judge(struct work *w, struct bytes hcl)
 {
-    if (!azure_open(hcl, &w->report, &w->checks))
+    w->malformed = !azure_open(hcl, &w->report, &w->checks);
+    if (w->malformed)
         return 0;
     bool tdx = w->report.hcl.report_type == HCL_TDX;
     int rc = tdx ? judge_tdx(w) : judge_snp(w);
@@ -160,7 +164,7 @@ static int verify(const struct arguments *args)
     if (rc || (rc = judge(w, bytes_of(hcl, n))))
         return rc;
     const struct verify_answer answer = {
-        .where = args->hcl, .checks = &w->checks, .facts = w->facts, .malformed = w->report.hcl.total_len == 0
+        .where = args->hcl, .checks = &w->checks, .facts = w->facts, .malformed = w->malformed
     };
     return verify_print(&answer, args->json);
 }

@@ -27,7 +27,7 @@ static int judge(const struct tpm_files *files, time_t at, bool json)
     tpm_material_verify(material, material->ak, false, at, checks, &found, facts);
     judge_anchor(material, &found, checks);
     const struct verify_answer answer = {
-        .where = files->quote, .checks = checks, .facts = facts, .malformed = !found.quote.parsed
+        .where = files->quote, .checks = checks, .facts = facts, .malformed = found.malformed
     };
     return verify_print(&answer, json);
 }

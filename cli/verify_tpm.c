@@ -3,6 +3,7 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "tee/gcp_instance.h"
+#include "tpm/signature.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -235,6 +236,16 @@ static void judge_log(const struct tpm_material *m, const struct tpm_quote_verdi
     checks_add(checks, "tpm.eventlog_replay", CHECK_FAILED, "not made: no PCR value is proven by the quote");
 }
 
+/* A TPMT_SIGNATURE, or as long as an RSA signature. */
+static bool signature_reads(const struct tpm_material *m)
+{
+    struct bytes raw = bytes_of(m->signature.p, m->signature.n);
+    struct tpm_signature sig;
+    struct err ignored = { 0 };
+    return tpm_signature_parse(raw, &sig, &ignored) == 0
+           || tpm_signature_parse_bare(raw, TPM_SCHEME_RSASSA, ALG_SHA256, &sig, &ignored) == 0;
+}
+
 void tpm_material_verify(const struct tpm_material *m, EVP_PKEY *ak, bool cert_optional, time_t at,
                          struct checks *checks, struct tpm_answer *out, json_t *facts)
 {
@@ -247,6 +258,7 @@ void tpm_material_verify(const struct tpm_material *m, EVP_PKEY *ak, bool cert_o
                                           .extra_data_asked = m->extra_data_asked,
                                           .extra_data = buf_bytes(&m->extra_data) };
     tpm_quote_verify(&rq, checks, &out->quote);
+    out->malformed = !out->quote.parsed || !signature_reads(m);
     out->chain_holds = tpm_material_check_cert(m, ak, cert_optional, at, checks, facts);
     judge_log(m, &out->quote, checks, facts);
     if (out->quote.authentic)

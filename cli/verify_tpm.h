@@ -49,6 +49,7 @@ void tpm_material_free(struct tpm_material **m);
 /** What came of it. */
 struct tpm_answer {
     struct tpm_quote_verdict quote;
+    bool malformed;   /* quote or signature cannot be read */
     bool chain_holds; /* tpm.ak_chain */
 };
 

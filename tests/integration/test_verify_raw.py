@@ -189,6 +189,15 @@ def gcp_cos(case):
     expect(case.id + " (log without PCRs)", run("verify-tpm", *quote, *log), 1, tpm__eventlog_replay=False)
     expect(case.id + " (other bank)", run("verify-tpm", *quote, "--pcrs", case.path("pcrs_sha384.json")), 1,
            tpm__pcr_digest=False)
+    with open(case.path("quote_sha256.sig"), "rb") as f:
+        signature = f.read()
+    for what, data, status in (("cut", signature[:-1], 3), ("empty", b"", 3), ("of no scheme", b"\0\1" + signature[2:], 3),
+                               ("changed", signature[:-1] + bytes([signature[-1] ^ 1]), 1)):
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(data)
+            f.flush()
+            spoiled = ["verify-tpm", *quote[:3], f.name, *quote[4:]]
+            expect(f"{case.id} (signature {what})", run(*spoiled), status, tpm__quote_signature=False)
     quote[3] = case.path("quote_sha384.sig")
     expect(case.id + " (other signature)", run("verify-tpm", *quote, "--pcrs", case.path("pcrs_sha256.json")), 1,
            tpm__quote_signature=False, tpm__pcr_digest=False)
@@ -241,6 +250,8 @@ def azure_mixed(one, other):
         cut.write(open(one.path("hcl_report.bin"), "rb").read()[:1500])
         cut.flush()
         expect(one.id + " (cut)", run("verify-azure", "--hcl", cut.name), 3, azure__format=False)
+        expect(one.id + " (no quote)", run("verify-azure", *hcl, "--quote", cut.name, "--signature", one.path("tpm_quote.sig")), 3,
+               azure__format=True, tpm__quote_format=False)
 
 
 def main():
