@@ -23,7 +23,8 @@ static const struct row {
     { "sev_snp.measurement", SNP, ON_AZURE,
       "Microsoft's paravisor as launched: not the guest's disk or kernel", cpu_vendor },
     { "sev_snp.measurement", SNP, NOT_ON_AZURE,
-      "the firmware as launched; kernel and command line only where the firmware has hashes of them inside",
+      "the firmware as launched, not the ACPI tables whose code the kernel runs; kernel and command line "
+      "only where the firmware has hashes of them inside",
       cpu_vendor },
     { "sev_snp.host_data", SNP, ANYWHERE, "what the host set at launch", "the host, at launch" },
     { "sev_snp.report_data", SNP, ANYWHERE, "what the guest asked the processor to sign",
@@ -41,7 +42,9 @@ static const struct row {
     { "tdx.rtmr0-3", TDX_RTMRS_DEAD, ANYWHERE, "nothing: this platform does not extend them", cpu_vendor },
     { "tpm.pcr0-7", TPM_VOUCHED, ON_AZURE, "the guest's firmware, its settings, Secure Boot and boot path",
       paravisor },
-    { "tpm.pcr0-7", TPM_VOUCHED, NOT_ON_AZURE, "firmware, its settings, Secure Boot and boot path",
+    { "tpm.pcr0-7", TPM_VOUCHED, NOT_ON_AZURE,
+      "firmware, its settings, Secure Boot and boot path; ACPI tables where the firmware measures them (PCR "
+      "1)",
       hypervisor },
     { "tpm.pcr8-13", TPM_VOUCHED, ON_AZURE, "boot loader, kernel, initrd and command line", paravisor },
     { "tpm.pcr8-13", TPM_VOUCHED, NOT_ON_AZURE, "boot loader, kernel, initrd and command line", hypervisor },

@@ -86,15 +86,22 @@ static int refused(const struct err *err)
     return EXIT_ENVIRONMENT;
 }
 
+/* Looked up before system calls are filtered: name services may need others. Root, if there is no such user.
+ */
+static uid_t agent_user(void)
+{
+    const struct passwd *agent = getpwnam(AGENT_USER);
+    return agent ? agent->pw_uid : 0;
+}
+
 /* Only the agent's user, root, and whoever runs us (an agent started by an ordinary user) may ask. */
-static bool may_ask(int fd)
+static bool may_ask(int fd, uid_t agent)
 {
     struct ucred peer;
     socklen_t n = sizeof(peer);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
         return false;
-    const struct passwd *agent = getpwnam(AGENT_USER);
-    return peer.uid == 0 || peer.uid == getuid() || (agent && peer.uid == agent->pw_uid);
+    return peer.uid == 0 || peer.uid == getuid() || peer.uid == agent;
 }
 
 static bool want_credentials(int fd)
@@ -185,7 +192,7 @@ static int run_child(struct priv_context *context, const struct places *places)
 {
     struct err err = { 0 };
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (!may_ask(CHILD_SOCKET_FD) || !want_credentials(CHILD_SOCKET_FD)) {
+    if (!may_ask(CHILD_SOCKET_FD, agent_user()) || !want_credentials(CHILD_SOCKET_FD)) {
         log_event(LOG_LEVEL_ERROR, "refused", "error", "descriptor 3 is not a socket of the agent", NULL);
         return EXIT_ENVIRONMENT;
     }
@@ -204,13 +211,14 @@ static int run_activated(struct priv_context *context, const struct places *plac
                 "cvm-agent-priv: start: no socket: this program is started by systemd or by cvm-agent\n");
         return EXIT_USAGE;
     }
+    const uid_t agent = agent_user();
     if (divide(context, places, &err) < 0)
         return refused(&err);
     for (;;) {
         AUTO(close_fd) int fd = accept4(SD_LISTEN_FDS_START, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0 && errno != EINTR && errno != ECONNABORTED)
             return EXIT_ENVIRONMENT;
-        if (fd >= 0 && may_ask(fd) && want_credentials(fd))
+        if (fd >= 0 && may_ask(fd, agent) && want_credentials(fd))
             serve(fd, context);
     }
 }

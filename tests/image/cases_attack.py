@@ -43,10 +43,11 @@ def case_cmdline(s):
 
 
 def attacked(s, disk, mark, **options):
-    """Boots under attack to the end; whether the mark was seen, and what was quoted."""
+    """Boots under attack to the end; whether the mark was seen, and what was quoted. The agent's clock is believable in any case."""
     with s.machine(disk, **options) as m:
         document = collaterals(m)
         time.sleep(3)
+        assert document["journal_log"][0]["time"] >= "2023", "the clock is older than systemd"
         return mark in m.said(), quoted(document)
 
 
@@ -73,17 +74,13 @@ def case_credential(s):
 
 def hostile_devices(s):
     """What a host can plug in or hand over that no register of the image's own shows."""
-    table = f"{s.work}/ssdt.aml"
-    with open(table, "wb") as f:
-        f.write(b"\x08\\CVMT\x01")  # Name (\CVMT, One)
     return ["-fw_cfg", "name=opt/io.systemd.credentials/tmpfiles.extra,string=w /dev/kmsg - - - - FWCFG-TOOK-EFFECT",
-            "-acpitable", f"sig=SSDT,rev=2,oem_id=HOSTIL,oem_table_id=HOSTILE,data={table}",
             "-chardev", f"file,id=hvc,path={s.work}/hvc.log", "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=hvc",
             "-device", "virtio-rng-pci", "-device", "qemu-xhci", "-device", "usb-kbd", "-rtc", "base=2001-01-01T00:00:00"]
 
 
 def case_devices(s):
-    """credentials by fw_cfg, a console, a keyboard, a random device, a table of ACPI, the year 2001: nothing is taken from them"""
+    """credentials by fw_cfg, a console, a keyboard, a random device, the year 2001: nothing is taken from them"""
     took, _ = attacked(s, weak(s), "FWCFG-TOOK-EFFECT", extra=hostile_devices(s))
     assert took, "the attack has no effect on an image without the defence: this test shows nothing"
     took, pcrs = attacked(s, s.disk, "FWCFG-TOOK-EFFECT", extra=hostile_devices(s))
@@ -92,6 +89,23 @@ def case_devices(s):
     assert all(predicted[p]["value"] == pcrs[p] for p in PREDICTED)
     with open(f"{s.work}/hvc.log", "rb") as f:
         assert f.read() == b"", "something talks to the host's virtio console"
+
+
+def case_esp_files(s):
+    """credentials and an extension beside the kernel image: the machine is the same, and PCR 12 and 13 show them"""
+    disk = s.copy()
+    esp = f"{disk}@@{partition(disk, 1)[0]}"
+    with open(f"{s.work}/extra", "w") as f:
+        f.write("w /dev/kmsg - - - - ESP-TOOK-EFFECT\n")
+    folders = ["::/EFI/BOOT/BOOTX64.EFI.extra.d", "::/loader", "::/loader/credentials"]
+    subprocess.run(["mmd", "-i", esp, *folders], check=True)
+    for name in f"{folders[0]}/tmpfiles.extra.cred", f"{folders[2]}/tmpfiles.extra.cred", f"{folders[0]}/host.raw":
+        subprocess.run(["mcopy", "-i", esp, f"{s.work}/extra", name], check=True)
+    took, pcrs = attacked(s, disk, "ESP-TOOK-EFFECT")
+    predicted = s.predict(s.disk)
+    assert not took
+    # 9: the stub hands them to the kernel behind the initrd.
+    assert {p for p in PREDICTED if predicted[p]["value"] != pcrs[p]} == {"9", "12", "13"}, pcrs
 
 
 def decoy(s, name, kept):

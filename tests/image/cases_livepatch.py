@@ -12,7 +12,7 @@ from suite import BOOT_SECONDS, NONCE, ROOT, ask, collaterals, get, quoted, skip
 sys.path.insert(0, f"{ROOT}/tests/integration")
 import images  # noqa: E402
 
-NAME = "cvm_livepatch"
+NAME, OTHER_NAME = "cvm_livepatch", "cvm_another"
 COMPOSE = """services:
   reader:
     image: localhost/reader:1
@@ -60,21 +60,22 @@ def of_debian(name):
 
 
 def modules(s):
-    """Two versions of one livepatch, not signed."""
-    done = subprocess.run([f"{ROOT}/tests/image/livepatch/build", s.work, "patched-one", "patched-two"], capture_output=True, text=True)
+    """Two versions of one livepatch and one of another name, not signed."""
+    wanted = [f"{NAME}=patched-one", f"{NAME}=patched-two", f"{OTHER_NAME}=patched-three"]
+    done = subprocess.run([f"{ROOT}/tests/image/livepatch/build", s.work, *wanted], capture_output=True, text=True)
     if done.returncode == 4:
         skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
     found = []
-    for text in "patched-one", "patched-two":
-        with open(f"{s.work}/{text}.ko", "rb") as f:
+    for module in wanted:
+        with open(f"{s.work}/{module.split('=')[1]}.ko", "rb") as f:
             found.append(f.read())
     return found
 
 
-def extended(value, files, name=NAME):
-    """The register after these livepatches, by the rule of docs/measurement.md and nobody's code."""
-    for file in files:
+def extended(value, loaded):
+    """The register after these livepatches (name, file), by the rule of docs/measurement.md and nobody's code."""
+    for name, file in loaded:
         preimage = b"cvm-agent-v1\0livepatch\0" + name.encode() + b"\0" + hashlib.sha384(file).digest()
         value = hashlib.sha256(value + hashlib.sha256(preimage).digest()).digest()
     return value
@@ -85,8 +86,8 @@ def case_livepatch(s):
     ours, stranger = key(s.work, "ours"), key(s.work, "stranger")
     with open(ours[2], "rb") as f:
         trusted = nvram.signature_database(f.read())
-    first, second = modules(s)
-    good, other = sign(first, ours), sign(second, ours)
+    first, second, third = modules(s)
+    good, newer, another = sign(first, ours), sign(second, ours), sign(third, ours)
     tampered = good.replace(b"patched-one\n", b"patched-own\n", 1)
     assert tampered != good
     disk = s.make("livepatch", "--workload", workload(s))
@@ -119,12 +120,16 @@ def case_livepatch(s):
             print(f"  {what}: {status} {text.strip()}", flush=True)
             assert status == 403 and "signature" in text, (what, status, text)
         assert shows("patched-one"), "a livepatch that was refused took the running one away"
-        status, text = ask(m, "POST", "/livepatch", other, token)
-        assert status == 200, (status, text)
-        m.wait(lambda: shows("patched-two"), 60, "the second livepatch takes the place of the first")
-        said = m.said()
-        assert f"livepatch: enabling patch '{NAME}'" in said and f"livepatch: '{NAME}': unpatching complete" in said, said[-3000:]
-        judge(s, m, token, before, [first, good, *[module for _, module in refusals[1:]], other], predicted)
+        for module, text in (newer, "patched-two"), (another, "patched-three"):
+            status, answer = ask(m, "POST", "/livepatch", module, token)
+            assert status == 200, (status, answer)
+            m.wait(lambda: shows(text), 60, f"{text} takes the place of what was loaded before")
+        said = [line for line in m.said().splitlines() if "kernel:" not in line]  # the journal says it again
+        for text, count in [(f"livepatch: enabling patch '{NAME}'", 2), (f"livepatch: '{NAME}': unpatching complete", 2),
+                            (f"livepatch: enabling patch '{OTHER_NAME}'", 1), (f"livepatch: '{OTHER_NAME}': unpatching", 0)]:
+            assert sum(text in line for line in said) == count, (text, [line for line in said if "livepatch:" in line])
+        judge(s, m, token, before, [(NAME, first), (NAME, good), *[(NAME, module) for _, module in refusals[1:]], (NAME, newer),
+                                    (OTHER_NAME, another)], predicted)
 
 
 def judge(s, m, token, before, loaded, predicted):
@@ -134,11 +139,11 @@ def judge(s, m, token, before, loaded, predicted):
     for pcr in "16", "15":
         assert after[pcr] == extended(bytes.fromhex(before[pcr]), loaded).hex(), f"PCR {pcr}"
     logged = [e for e in document["workload_log"] if e["type"] == "livepatch"]
-    assert [e["content_sha384"] for e in logged] == [hashlib.sha384(f).hexdigest() for f in loaded]
+    assert [e["content_sha384"] for e in logged] == [hashlib.sha384(file).hexdigest() for _, file in loaded]
     acts = [a for a in json.loads(ask(m, "GET", "/journal", token=token)[1])["acts"].values() if a["verb"] == "livepatch"]
     outcomes = sorted(a["outcome"] for a in acts)
     print(f"  {len(logged)} livepatches measured; acts in the journal: {outcomes}", flush=True)
-    assert outcomes == ["done"] * 2 + ["refused"] * (len(loaded) - 1), acts  # the module of Debian was refused and not measured
+    assert outcomes == ["done"] * 3 + ["refused"] * (len(loaded) - 2), acts  # the module of Debian was refused and not measured
     with open(f"{s.work}/patched.json", "w") as f:
         json.dump(document, f)
     done = s.run("verify", f"{s.work}/patched.json", "--nonce", NONCE, "--offline", "--accept-self-asserted-ak", "--json", "--golden",
