@@ -171,6 +171,22 @@ static void zero_matches_only_zero(void **state)
     assert_true(lists(&a, "workload"));
 }
 
+/* On Azure the processor measures Microsoft's part only. */
+static void azure_without_pcrs_is_warned_of(void **state)
+{
+    (void)state;
+    static const char bare[] = "{\"version\":1,\"sev_snp\":{\"vmpl\":0}}";
+    AUTO(registers_done) struct registers r = machine();
+    AUTO(answer_done) struct answer elsewhere = compare(bare, &r);
+    assert_int_equal(elsewhere.checks->warnings_n, 0);
+    strcpy(r.cloud, "azure");
+    AUTO(answer_done) struct answer a = compare(bare, &r);
+    assert_int_equal(a.checks->warnings_n, 1);
+    assert_non_null(strstr(a.checks->warnings[0], "pins no PCR"));
+    AUTO(answer_done) struct answer pinned = compare(PCRS("\"11\":\"" H32 "\""), &r);
+    assert_int_equal(pinned.checks->warnings_n, 0);
+}
+
 static void platforms_do_not_mix(void **state)
 {
     (void)state;
@@ -582,6 +598,7 @@ int main(void)
         cmocka_unit_test(a_machine_as_described_matches),
         cmocka_unit_test(every_pinned_register_has_to_match),
         cmocka_unit_test(zero_matches_only_zero),
+        cmocka_unit_test(azure_without_pcrs_is_warned_of),
         cmocka_unit_test(platforms_do_not_mix),
         cmocka_unit_test(tcb_components_are_minimums),
         cmocka_unit_test(banks_have_to_be_the_same_and_never_sha1),
