@@ -150,7 +150,8 @@ static bool old_set_entry(const struct printer *p, const struct expr *e)
 {
     const struct node *n = e->lhs;
     return e->kind == E_TERM && !e->negated && !e->n_with && n->kind == N_REF && n->n == 2
-           && n->item[1]->kind == N_CONST && p->m->text.p[n->item[1]->at - 1] != '.';
+           && n->item[0]->kind == N_VAR && n->item[1]->kind == N_CONST
+           && p->m->text.p[n->item[1]->at - 1] != '.';
 }
 
 static void put_condition(struct printer *p, const struct expr *e)
