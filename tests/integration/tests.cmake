@@ -43,8 +43,10 @@ foreach(part server http_errors load)
     cvm_script_test(test_${part} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_${part}.py
         ${CMAKE_BINARY_DIR}/bin/agent_over_fake)
 endforeach()
-cvm_test(test_vek SOURCES integration/test_vek.c support/http_server.c DEPENDS tee LIBS PkgConfig::MHD Threads::Threads
-    LABELS integration)
+foreach(part vek vek_kds ak_chain)
+    cvm_test(test_${part} SOURCES integration/test_${part}.c integration/vek_rig.c support/http_server.c DEPENDS tee
+        LIBS PkgConfig::MHD Threads::Threads LABELS integration)
+endforeach()
 foreach(part Usage Inspect Eventlog)
     string(TOLOWER ${part} name)
     cvm_script_test(test_cli_${name} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_cli.py
@@ -79,8 +81,10 @@ cvm_script_test(test_launch_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integ
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_SOURCE_DIR}/tests/interop)
 cvm_script_test(test_golden_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_golden_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent ${CVM_EVIDENCE_DEFAULT})
-cvm_test(test_collateral SOURCES integration/test_collateral.c support/http_server.c DEPENDS tee policy
-    LIBS PkgConfig::MHD Threads::Threads LABELS integration)
+foreach(part collateral collateral_fetch)
+    cvm_test(test_${part} SOURCES integration/test_${part}.c integration/collateral_rig.c support/http_server.c
+        DEPENDS tee policy LIBS PkgConfig::MHD Threads::Threads LABELS integration)
+endforeach()
 if(CVM_EMULATOR)
     cvm_script_test(test_verify_emulated /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_verify_emulated.py
         ${CMAKE_BINARY_DIR}/bin/cvm-agent gcp-snp aws-snp snp)
@@ -125,7 +129,10 @@ target_link_libraries(engine_tool PRIVATE agent cvm_flags)
 set_target_properties(engine_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 cvm_script_test(test_policy_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_policy_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CVM_EVIDENCE_DEFAULT})
-cvm_test(test_workload_log SOURCES integration/test_workload_log.c DEPENDS workload LABELS integration)
+foreach(part workload_log workload_log_killed)
+    cvm_test(test_${part} SOURCES integration/test_${part}.c integration/workload_log_rig.c DEPENDS workload
+        LABELS integration)
+endforeach()
 if(CVM_EMULATOR)
     cvm_test(test_service_sockets SOURCES integration/test_service_sockets.c integration/emulator_rig.c
         DEPENDS agent emulator LIBS PkgConfig::MHD Threads::Threads LABELS integration)
