@@ -17,7 +17,7 @@ import cases_sev_guest  # noqa: E402
 import cases_update  # noqa: E402
 import cases_workload  # noqa: E402
 import vm  # noqa: E402
-from suite import Suite, skip  # noqa: E402
+from suite import CaseSkipped, Suite, skip  # noqa: E402
 
 # The first case of the first file is the one of every test run.
 FILES = [cases_image, cases_attack, cases_workload, cases_secure_boot, cases_livepatch, cases_sev_guest, cases_update]
@@ -34,6 +34,7 @@ def main():
     why = vm.missing()
     if why:
         skip(why)
+    skipped = 0
     work = tempfile.mkdtemp(prefix="cvm-image-test.")
     try:
         suite = Suite(arguments[0], work)
@@ -41,8 +42,12 @@ def main():
         suite.make("test")
         for case in chosen:
             print(f"{case.__name__[5:]}: {case.__doc__}", flush=True)
-            case(suite)
-        print(f"{len(chosen)} cases passed", flush=True)
+            try:
+                case(suite)
+            except CaseSkipped as why:
+                print(f"  SKIPPED: {why}", flush=True)
+                skipped += 1
+        print(f"{len(chosen) - skipped} cases passed, {skipped} skipped", flush=True)
     finally:
         shutil.rmtree(work)
 
