@@ -250,6 +250,11 @@ static void lint_service(struct linter *l, size_t index)
     lint_ports(l, index);
     lint_dependencies(l, s);
     lint_socket(l, s);
+    if (s->domainname && l->p->engine == POLICY_PODMAN)
+        ERROR(l, s->at,
+              "services.%s.domainname: podman cannot set it in a user namespace: write the whole name, "
+              "HOST.DOMAIN, as hostname",
+              s->name);
     if (s->network_mode.text && !strcmp(s->network_mode.text, "host"))
         WARNING(l, s->network_mode.at,
                 "services.%s.network_mode: host opens the agent's loopback port %u, and every other, to the "

@@ -62,6 +62,7 @@ static const struct row rows[] = {
     { "  s: {" OK_IMAGE ",\n    cap_add: [SYS_ADMIN]}\n", "{}", LINT_ERROR, 3, "cap_add SYS_ADMIN: " HOST },
     { "  s: {" OK_IMAGE ",\n    pid: host}\n", "{}", LINT_ERROR, 3, "pid: host: " HOST },
     { "  s: {" OK_IMAGE ",\n    network_mode: host}\n", "{}", LINT_WARNING, 3, "7999" },
+    { "  s: {" OK_IMAGE ", domainname: d.example}\n", "{}", LINT_ERROR, 2, "as hostname" },
     { "  s: {" OK_IMAGE ",\n    volumes: [\"./config/b:/b:ro\"]}\n", "{}", LINT_ERROR, 3,
       "config/b is not in the" },
     { "  s: {" OK_IMAGE ",\n    volumes: [\"./config/a:/b\"]}\n", "{}", LINT_WARNING, 3, "read-only" },
