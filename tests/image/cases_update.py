@@ -36,6 +36,8 @@ class Publisher:
         os.unlink(f"{self.folder}/clock.tar")
         with open(f"{self.folder}/docker-compose.yml", "w") as f:
             f.write(COMPOSE)
+        with open(f"{self.folder}/config/cvm_agent/cvm_agent_policy.json", "w") as f:
+            json.dump({"workload_config": {"services": {"allow_update": ["greeter"]}}}, f)
         self.change("hello\n")
         self.disk = s.make(name, "--workload", self.folder)
 
