@@ -4,6 +4,7 @@ import os
 import struct
 
 MAGIC, VERSION, SECTOR = 0x6A736677736872, 1, 512
+BLOCK = 4096  # is written whole or not at all: a file system without that may lose its superblock
 SUPER, ENTRY = struct.Struct("<QQQI"), struct.Struct("<QQQQ")
 FLUSH, FUA, DISCARD = 1, 2, 4
 
@@ -50,10 +51,10 @@ def apply(file, writes):
 
 
 def torn(write, random):
-    """A write of which some sectors reached the medium."""
-    for k in range(0, len(write.data), SECTOR):
+    """A write of which some blocks reached the medium."""
+    for k in range(0, len(write.data), BLOCK):
         if random.random() < 0.5:
-            yield Write(write.offset + k, write.data[k:k + SECTOR])
+            yield Write(write.offset + k, write.data[k:k + BLOCK])
 
 
 def survivors(batch, random, tries):
