@@ -53,12 +53,14 @@ int operate_new(const struct operate_options *options, struct operate **out, str
                                                .journal = options->journal,
                                                .state = options->state,
                                                .boot_id = options->boot_id };
+    const char *slash = strrchr(options->socket, '/');
+    int folder = slash ? (int)(slash - options->socket) : 0;
     if (log_streams_new(&o->streams, err) < 0
         || (o->workload && maintenance_new(o->workload, &o->maintenance, err) < 0)
         || identity_new(&identity, &o->identity, err) < 0
         || acts_new(o->journal, options->state, options->boot_id, &o->acts, err) < 0
         || path_set(o->state, sizeof(o->state), err, "%s", options->state) < 0
-        || path_set(o->run, sizeof(o->run), err, "%s", options->run ? options->run : "") < 0
+        || path_set(o->run, sizeof(o->run), err, "%.*s", folder, options->socket) < 0
         || worker_start("operate", WAITING_MAX, WAITING_MAX, &o->worker[OPERATE_SHORT], err) < 0
         || worker_start("engine", WAITING_MAX, WAITING_MAX, &o->worker[OPERATE_ENGINE], err) < 0
         || worker_start("update", 1, 1, &o->worker[OPERATE_UPDATE], err) < 0

@@ -21,7 +21,7 @@ struct operate_options {
     struct workload *workload;            /* NULL: there is none */
     struct journal *journal;              /* NULL: none could be opened */
     const char *state, *boot_id;
-    const char *run;                /* struct places' */
+    const char *socket;             /* its folder is the machine's own, whatever is emulated */
     const uint8_t *tls_spki_sha256; /* 32 bytes; copied */
 };
 
@@ -41,7 +41,7 @@ struct log_streams *operate_streams(const struct operate *o);
 struct workload *operate_workload(const struct operate *o);
 struct identity *operate_identity(const struct operate *o);
 const char *operate_state(const struct operate *o);
-const char *operate_run(const struct operate *o);
+const char *operate_run(const struct operate *o); /* the socket's folder: "/run/cvm-agent" */
 struct auth *operate_auth(const struct operate *o);
 struct acts *operate_acts(const struct operate *o);
 struct journal *operate_journal(const struct operate *o);

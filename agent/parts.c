@@ -157,7 +157,7 @@ static void open_management(struct agent *a)
                                                  a->workload ? workload_boot_workload(a->workload) : NULL,
                                              .journal = a->journal,
                                              .state = a->options.state,
-                                             .run = a->places.run,
+                                             .socket = a->options.socket,
                                              .boot_id = collector_boot_id(a->collector),
                                              .tls_spki_sha256 = a->tls.spki_sha256 };
     if (operate_new(&options, &a->operate, &err) < 0)

@@ -30,6 +30,11 @@ MUST_USE int luks_open(const char *file, const char *partition, const char *name
 MUST_USE int luks_wipe(const char *file, const char *partition, const char *name, void (*progress)(unsigned),
                        struct err *err);
 
+/** Activates a second encryption over the sectors of a device from an offset on, AES-256-XTS under a key that
+ * is made now and kept nowhere. What earlier boots wrote there is noise.
+ *  @param name  below /dev/mapper */
+MUST_USE int luks_scratch(const char *device, uint64_t first_sector, const char *name, struct err *err);
+
 MUST_USE int luks_close(const char *name, struct err *err);
 
 #endif

@@ -2,13 +2,16 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "volume/filesystem.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 
-#define COUNTER VOLUME_FOLDER "/.boots"
+#define COUNTER         VOLUME_FOLDER "/.boots"
+#define WORKLOAD_NAME   "cvm-workload"
+#define WORKLOAD_FOLDER "/run/cvm-agent/workload" /* agent/places.h */
 
 static int count_boot(unsigned long *boots, struct err *err)
 {
@@ -33,6 +36,19 @@ int volume_mount(unsigned long *boots, struct err *err)
     return count_boot(boots, err);
 }
 
+int volume_mount_workload(struct err *err)
+{
+    if (luks_scratch("/dev/mapper/" VOLUME_NAME, STATE_SECTORS, WORKLOAD_NAME, err) < 0
+        || filesystem_make("/dev/mapper/" WORKLOAD_NAME, WORKLOAD_NAME, NULL, false, err) < 0
+        || dir_make(WORKLOAD_FOLDER, 0755, err) < 0)
+        return -1;
+    if (mount("/dev/mapper/" WORKLOAD_NAME, WORKLOAD_FOLDER, "ext4", MS_NOSUID | MS_NODEV, NULL) < 0)
+        return err_set(err, ERR_IO, (uint32_t)errno, "cannot mount the workload's part: %s", strerror(errno));
+    if (rmdir(WORKLOAD_FOLDER "/lost+found") < 0)
+        return err_set(err, ERR_IO, (uint32_t)errno, "cannot empty " WORKLOAD_FOLDER ": %s", strerror(errno));
+    return 0;
+}
+
 int volume_publish(const struct volume *v, unsigned long boots, struct err *err)
 {
     AUTO(json_drop) json_t *status = json_object();
@@ -42,6 +58,7 @@ int volume_publish(const struct volume *v, unsigned long boots, struct err *err)
     json_object_set_new(status, "uuid", json_string(v->uuid));
     json_object_set_new(status, "seal", json_string(v->settings.profile));
     json_object_set_new(status, "accept_host_vtpm", json_boolean(v->settings.accept_host_vtpm));
+    json_object_set_new(status, "workload", json_boolean(v->settings.workload));
     json_object_set_new(status, "boots", json_integer((json_int_t)boots));
     json_object_set_new(status, "header_sha256", json_hex(bytes_of(header, sizeof(header))));
     if (v->token.recovery.n > 0) {

@@ -12,6 +12,10 @@
  *  @param boots  1 at the first; lower than a boot before says that the host put an old copy back */
 MUST_USE int volume_mount(unsigned long *boots, struct err *err);
 
+/** Makes a file system on the rest of the volume, under a key of this boot, and mounts it where the private
+ * copy of the workload and the engine's storage go. */
+MUST_USE int volume_mount_workload(struct err *err);
+
 /** Writes VOLUME_STATUS, for the agent: UUID, profile, boots, SHA-256 of the header, and the recovery key
  * under the owner's public key. Nothing in it is secret. */
 MUST_USE int volume_publish(const struct volume *v, unsigned long boots, struct err *err);

@@ -30,7 +30,7 @@ static int set_profile(const json_t *value, struct volume_settings *s, struct er
 int volume_settings_parse(struct bytes text, struct volume_settings *out, struct err *err)
 {
     AUTO(json_drop) json_t *top = NULL;
-    struct volume_settings s = { profiles[0].name, profiles[0].mask, false };
+    struct volume_settings s = { profiles[0].name, profiles[0].mask, false, false };
     const char *key;
     json_t *value;
     if (json_parse(text, VOLUME_SETTINGS_MAX, &top, err) < 0)
@@ -44,6 +44,8 @@ int volume_settings_parse(struct bytes text, struct volume_settings *out, struct
                 return -1;
         } else if (!strcmp(key, "accept_host_vtpm") && json_is_boolean(value)) {
             s.accept_host_vtpm = json_is_true(value);
+        } else if (!strcmp(key, "workload") && json_is_boolean(value)) {
+            s.workload = json_is_true(value);
         } else {
             return err_set(err, ERR_INPUT, 0, "%.40s: unknown, or not of its type", key);
         }

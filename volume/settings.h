@@ -17,9 +17,11 @@ struct volume_settings {
     const char *profile; /* literal: "standard" or "strong" */
     uint32_t mask;       /* its PCRs */
     bool accept_host_vtpm;
+    bool workload; /* the private copy of the workload and the container engine's storage lie on it */
 };
 
-/** Reads {"seal":"standard"|"strong","accept_host_vtpm":bool}; both may be absent: standard, false.
+/** Reads {"seal":"standard"|"strong","accept_host_vtpm":bool,"workload":bool}; what is absent: standard,
+ * false, false.
  *  @return 0, or -1 with ERR_INPUT: not JSON, an unknown key, another profile */
 MUST_USE int volume_settings_parse(struct bytes text, struct volume_settings *out, struct err *err);
 

@@ -3,14 +3,13 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "tpm/sealed.h"
+#include "volume/filesystem.h"
 #include "volume/keys.h"
 #include "volume/partition.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #define DEVICE "/dev/mapper/" VOLUME_NAME
 
@@ -42,22 +41,6 @@ static int make_file(const char *path, struct err *err)
     AUTO(close_fd) int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, VOLUME_HEADER_SIZE) < 0)
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot make %s: %s", path, strerror(errno));
-    return 0;
-}
-
-static int make_filesystem(struct err *err)
-{
-    char *const argv[] = { (char[]){ "mke2fs" },    (char[]){ "-q" },        (char[]){ "-F" },
-                           (char[]){ "-t" },        (char[]){ "ext4" },      (char[]){ "-b" },
-                           (char[]){ "4096" },      (char[]){ "-m" },        (char[]){ "0" },
-                           (char[]){ "-E" },        (char[]){ "nodiscard" }, (char[]){ "-L" },
-                           (char[]){ VOLUME_NAME }, (char[]){ DEVICE },      NULL };
-    char *const env[] = { (char[]){ "PATH=/usr/sbin:/usr/bin" }, NULL };
-    pid_t pid;
-    int status = -1, rc = posix_spawn(&pid, "/usr/sbin/mke2fs", NULL, NULL, argv, env);
-    if (rc || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return err_set(err, ERR_IO, (uint32_t)rc, "mke2fs failed: %s",
-                       rc ? strerror(rc) : "see its message above");
     return 0;
 }
 
@@ -102,7 +85,9 @@ static int fill(const struct volume *v, const struct secrets *s, struct err *err
     if (luks_open(v->header_file, v->partition, VOLUME_NAME, LUKS_SLOT_SEALED, s->slot, true, uuid, err) < 0)
         return -1;
     int rc =
-        luks_wipe(v->header_file, v->partition, VOLUME_NAME, v->progress, err) < 0 || make_filesystem(err) < 0
+        luks_wipe(v->header_file, v->partition, VOLUME_NAME, v->progress, err) < 0
+                || filesystem_make(DEVICE, VOLUME_NAME, v->settings.workload ? STATE_BLOCKS : NULL, true, err)
+                       < 0
             ? -1
             : 0;
     struct err ignored = { 0 };

@@ -11,6 +11,11 @@
 
 #define VOLUME_NAME "cvm-volume" /* below /dev/mapper */
 
+/** Where the workload lies on the volume too: what is kept has the first 16 MiB, the rest is new at each
+ * boot. */
+#define STATE_BLOCKS  "4096"
+#define STATE_SECTORS (4096u * 8)
+
 struct volume {
     const char *partition;   /* "/dev/vda5" */
     const char *header_file; /* in private memory; made anew and removed */

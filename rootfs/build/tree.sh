@@ -137,7 +137,7 @@ install_volume() { # install_volume TREE
     objcopy --strip-all --remove-section=.note.gnu.build-id "$VOLUME_PROGRAM" "$1/usr/bin/cvm-volume"
     chmod 755 "$1/usr/bin/cvm-volume"
     mkdir -p "$1/etc/cvm-agent"
-    printf '{"seal":"%s","accept_host_vtpm":%s}\n' "$SEAL" "$ACCEPT_HOST_VTPM" >"$1/etc/cvm-agent/volume.json"
+    printf '{"seal":"%s","accept_host_vtpm":%s,"workload":%s}\n' "$SEAL" "$ACCEPT_HOST_VTPM" "$WORKLOAD_ON_VOLUME" >"$1/etc/cvm-agent/volume.json"
     [ -z "$RECOVERY" ] || install -m 644 "$RECOVERY" "$1/etc/cvm-agent/recovery.pub"
     for unit in cvm-agent.service cvm-agent-priv.service; do
         install -D -m 644 "$ROOT/rootfs/volume/needs-volume.conf" "$1/usr/lib/systemd/system/$unit.d/20-volume.conf"

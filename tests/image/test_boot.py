@@ -15,12 +15,13 @@ import cases_livepatch  # noqa: E402
 import cases_secure_boot  # noqa: E402
 import cases_sev_guest  # noqa: E402
 import cases_update  # noqa: E402
+import cases_volume  # noqa: E402
 import cases_workload  # noqa: E402
 import vm  # noqa: E402
 from suite import CaseSkipped, Suite, skip  # noqa: E402
 
 # The first case of the first file is the one of every test run.
-FILES = [cases_image, cases_attack, cases_workload, cases_secure_boot, cases_livepatch, cases_sev_guest, cases_update]
+FILES = [cases_image, cases_attack, cases_workload, cases_secure_boot, cases_livepatch, cases_sev_guest, cases_update, cases_volume]
 CASES = [f for file in FILES for name, f in vars(file).items() if name.startswith("case_")]
 
 

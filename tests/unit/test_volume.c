@@ -42,10 +42,12 @@ static void profiles_are_sets_of_registers(void **state)
     OK(volume_settings_parse(bytes_str("{}"), &s, &err));
     assert_int_equal(s.mask, 1u << 4 | 1u << 7 | 1u << 9 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 15);
     assert_false(s.accept_host_vtpm);
-    OK(volume_settings_parse(bytes_str("{\"seal\":\"strong\",\"accept_host_vtpm\":true}"), &s, &err));
+    OK(volume_settings_parse(bytes_str("{\"seal\":\"strong\",\"accept_host_vtpm\":true,\"workload\":true}"),
+                             &s, &err));
     assert_int_equal(s.mask,
                      0xF | 1u << 4 | 1u << 5 | 1u << 7 | 1u << 9 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 15);
     assert_true(s.accept_host_vtpm);
+    assert_true(s.workload);
     assert_string_equal(s.profile, "strong");
 }
 
