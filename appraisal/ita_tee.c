@@ -141,6 +141,7 @@ static int prepare_vek(const struct ita_judging *j, struct certs *certs, struct 
         certs_of_request(j->request, certs, checks);
     else
         certs_of_service(j, certs, checks);
+    const size_t given = certs->pooled;
     for (size_t i = 0; i < amd->pooled && certs->pooled < POOL_MAX; i++)
         certs->pool[certs->pooled++] = amd->pool[i];
     if (!certs->vek)
@@ -148,6 +149,7 @@ static int prepare_vek(const struct ita_judging *j, struct certs *certs, struct 
     const struct snp_vek_request rq = { .vek = certs->vek,
                                         .pool = certs->pool,
                                         .pool_n = certs->pooled,
+                                        .given = given,
                                         .anchors = amd->anchor,
                                         .anchors_n = amd->anchors };
     if (snp_vek_new(&rq, out, &why) == 0)

@@ -67,6 +67,15 @@ static void put_vek_first(struct cert_files *bundle)
     bundle->list[0] = vek;
 }
 
+/* A root alone is no chain: some tables have it beside the VEK. */
+static bool has_intermediate(const struct cert_files *pool)
+{
+    for (size_t i = 0; i < pool->n; i++)
+        if (X509_NAME_cmp(X509_get_issuer_name(pool->list[i]), X509_get_subject_name(pool->list[i])) != 0)
+            return true;
+    return false;
+}
+
 static void judge_vek(struct snp_material *m)
 {
     struct err err = { 0 };
@@ -78,7 +87,7 @@ static void judge_vek(struct snp_material *m)
     put_vek_first(&m->vek);
     cert_files_add(&m->pool, m->vek.list + 1, m->vek.n - 1);
     const size_t given = m->pool.n;
-    if (given == 0) /* a chain that was given is judged as it is, not mended */
+    if (!has_intermediate(&m->pool)) /* a chain that was given is judged as it is, not mended */
         cert_files_add(&m->pool, m->anchors.pool, m->anchors.pool_n);
     const struct snp_vek_request rq = { .vek = m->vek.list[0],
                                         .pool = m->pool.list,

@@ -125,7 +125,8 @@ def bundles(case):
     vek = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(read(case.path("vcek.der"))) + b"-----END CERTIFICATE-----\n"
     ask, ark = read(case.path("ask.pem")), read(case.path("ark.pem"))
     other = read(os.path.join(EVIDENCE, "snp/genoa-v3-azure-aci/ark.pem"))
-    for what, bundle, status in (("leaf first", vek + ask + ark, 0), ("root first", ark + ask + vek, 0), ("no root", ask + vek, 0),
+    for what, bundle, status in (("leaf first", vek + ask + ark, 0), ("root first", ark + ask + vek, 0), ("no root", ask + vek, 0), ("no intermediate", vek + ark, 0),
+                                 ("no intermediate, another root", vek + other, 1),
                                  ("two roots", vek + ask + other + ark, 0), ("another root", vek + ask + other, 1)):
         with tempfile.NamedTemporaryFile() as f:
             f.write(bundle)
