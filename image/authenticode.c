@@ -15,9 +15,19 @@ static void store_drop(X509_STORE **s)
     X509_STORE_free(*s);
 }
 
-static void bio_drop(BIO **b)
+static void store_ctx_drop(X509_STORE_CTX **c)
 {
-    BIO_free(*b);
+    X509_STORE_CTX_free(*c);
+}
+
+static void md_drop(EVP_MD_CTX **c)
+{
+    EVP_MD_CTX_free(*c);
+}
+
+static void der_drop(unsigned char **p)
+{
+    OPENSSL_free(*p);
 }
 
 static void sig_drop(X509_SIG **s)
@@ -164,6 +174,59 @@ static X509_STORE *store_of(X509 *trusted)
     return MOVE(store);
 }
 
+X509 *authenticode_signer(const struct authenticode *a)
+{
+    STACK_OF(X509) *signers = PKCS7_get0_signers(a->p7, NULL, 0);
+    X509 *signer = signers && sk_X509_num(signers) == 1 ? sk_X509_value(signers, 0) : NULL;
+    sk_X509_free(signers);
+    ERR_clear_error();
+    return signer;
+}
+
+/* What the key signed: the signed attributes, one of which is the content's hash, or the content itself. The
+ * two cannot be taken for each other: attributes begin with the tag of a SET. */
+static bool take_signed(const struct authenticode *a, PKCS7_SIGNER_INFO *si, uint16_t alg, struct buf *out)
+{
+    AUTO(der_drop) unsigned char *der = NULL;
+    struct digest hash;
+    struct err ignored = { 0 };
+    if (sk_X509_ATTRIBUTE_num(si->auth_attr) <= 0) {
+        buf_put(out, a->content);
+        return !out->failed;
+    }
+    const ASN1_OCTET_STRING *said = PKCS7_digest_from_attributes(si->auth_attr);
+    if (!said || digest_of(alg, a->content, &hash, &ignored) < 0 || ASN1_STRING_length(said) != hash.n
+        || memcmp(ASN1_STRING_get0_data(said), hash.b, hash.n) != 0)
+        return false;
+    int n = ASN1_item_i2d((const ASN1_VALUE *)si->auth_attr, &der, ASN1_ITEM_rptr(PKCS7_ATTR_VERIFY));
+    if (n > 0)
+        buf_put(out, bytes_of(der, (size_t)n));
+    return n > 0 && !out->failed;
+}
+
+/* By hand: PKCS7_verify() loses memory over some damaged signatures. */
+static bool signed_by(const struct authenticode *a, X509 *signer)
+{
+    PKCS7_SIGNER_INFO *si = sk_PKCS7_SIGNER_INFO_value(PKCS7_get_signer_info(a->p7), 0);
+    EVP_PKEY *key = X509_get0_pubkey(signer);
+    AUTO(buf_done) struct buf text = buf_new(AUTHENTICODE_SIZE_MAX);
+    AUTO(md_drop) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint16_t alg = alg_of(OBJ_obj2nid(si->digest_alg->algorithm));
+    if (!ctx || !key || !EVP_PKEY_is_a(key, "RSA") || !take_signed(a, si, alg, &text))
+        return false;
+    return EVP_DigestVerifyInit(ctx, NULL, digest_md(alg), NULL, key) == 1
+           && EVP_DigestVerify(ctx, ASN1_STRING_get0_data(si->enc_digest),
+                               (size_t)ASN1_STRING_length(si->enc_digest), text.p, text.n)
+                  == 1;
+}
+
+static bool chains_to(const struct authenticode *a, X509 *signer, X509_STORE *store)
+{
+    AUTO(store_ctx_drop) X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    return ctx && X509_STORE_CTX_init(ctx, store, signer, a->p7->d.sign->cert) == 1
+           && X509_verify_cert(ctx) == 1;
+}
+
 int authenticode_check(const struct pe *pe, const struct authenticode *a, X509 *trusted, struct err *err)
 {
     struct digest hash;
@@ -172,22 +235,12 @@ int authenticode_check(const struct pe *pe, const struct authenticode *a, X509 *
     if (!bytes_equal(digest_bytes(&hash), digest_bytes(&a->hash)))
         return err_set(err, ERR_UNAUTHENTICATED, 0, "the signature is over another program");
     AUTO(store_drop) X509_STORE *store = store_of(trusted);
-    AUTO(bio_drop) BIO *content = BIO_new_mem_buf(a->content.p, (int)a->content.n);
-    if (!store || !content)
+    if (!store)
         return err_set(err, ERR_IO, 0, "libcrypto: out of memory");
-    int ok = PKCS7_verify(a->p7, NULL, store, content, NULL, PKCS7_BINARY);
+    X509 *signer = authenticode_signer(a);
+    bool ok = signer && signed_by(a, signer) && chains_to(a, signer, store);
     ERR_clear_error();
-    if (ok != 1)
-        return err_set(err, ERR_UNAUTHENTICATED, 0,
-                       "the signature is not by this certificate, or by one below it");
-    return 0;
-}
-
-X509 *authenticode_signer(const struct authenticode *a)
-{
-    STACK_OF(X509) *signers = PKCS7_get0_signers(a->p7, NULL, 0);
-    X509 *signer = signers && sk_X509_num(signers) == 1 ? sk_X509_value(signers, 0) : NULL;
-    sk_X509_free(signers);
-    ERR_clear_error();
-    return signer;
+    return ok ? 0
+              : err_set(err, ERR_UNAUTHENTICATED, 0,
+                        "the signature is not by this certificate, or by one below it");
 }
