@@ -234,12 +234,14 @@ static int check_disk(struct image_checks *c, const json_t *statement, const str
         return fail_err(status_of(&err), "the disk", "cannot be read", &err);
     if (is_subject(statement, "disk.raw", bytes_of(whole, 32)))
         image_check(c, name, 1, "the disk as it was built");
-    else if (!is_subject(statement, "disk.raw without cvm-data", bytes_of(outside, 32)))
+    else if (!is_subject(statement, "disk.raw without data", bytes_of(outside, 32)))
         image_check(c, name, 0, "of another disk");
     else if (options->key && !options->other_data)
-        image_check(c, name, 0, "the data partition is another one: --other-data accepts that");
+        image_check(c, name, 0,
+                    "the data partition, or the volume, is another one: --other-data accepts that");
     else
-        image_check(c, name, -1, "all but the data partition as it was built: PCR 23 says what runs");
+        image_check(c, name, -1,
+                    "all but the data partition and the volume as it was built: PCR 23 says what runs");
     return 0;
 }
 

@@ -125,19 +125,40 @@ int disk_check_root(struct disk *d, uint8_t root[static 32], struct verity_heade
     return 0;
 }
 
-static int hash_disk(const struct disk *d, const struct gpt_partition *data, struct hasher *all,
+/* Partitions that machines write. */
+struct written {
+    const struct gpt_partition *part[2];
+    size_t n;
+};
+
+/* Is the byte in one of them? And how far from there the answer is the same. */
+static bool is_written(const struct written *w, uint64_t at, uint64_t size, uint64_t *same)
+{
+    uint64_t next = size;
+    for (size_t i = 0; i < w->n; i++) {
+        uint64_t start = w->part[i]->offset, end = start + w->part[i]->size;
+        if (at >= start && at < end) {
+            *same = end - at;
+            return true;
+        }
+        if (start > at && start < next)
+            next = start;
+    }
+    *same = next - at;
+    return false;
+}
+
+static int hash_disk(const struct disk *d, const struct written *w, struct hasher *all,
                      struct hasher *outside, uint8_t *block, struct err *err)
 {
-    const uint64_t edges[] = { data->offset, data->offset + data->size, d->size };
-    uint64_t at = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(edges); i++)
-        while (at < edges[i]) {
-            size_t n = edges[i] - at < DISK_BLOCK ? (size_t)(edges[i] - at) : DISK_BLOCK;
-            if (disk_read(d, at, block, n, err) < 0 || hasher_put(all, bytes_of(block, n), err) < 0
-                || (i != 1 && hasher_put(outside, bytes_of(block, n), err) < 0))
-                return -1;
-            at += n;
-        }
+    for (uint64_t at = 0, same; at < d->size;) {
+        bool skip = is_written(w, at, d->size, &same);
+        size_t n = same < DISK_BLOCK ? (size_t)same : DISK_BLOCK;
+        if (disk_read(d, at, block, n, err) < 0 || hasher_put(all, bytes_of(block, n), err) < 0
+            || (!skip && hasher_put(outside, bytes_of(block, n), err) < 0))
+            return -1;
+        at += n;
+    }
     return 0;
 }
 
@@ -147,14 +168,19 @@ int disk_digests(const struct disk *d, uint8_t whole[static 32], uint8_t without
     AUTO(hasher_drop) struct hasher *all = NULL;
     AUTO(hasher_drop) struct hasher *outside = NULL;
     AUTO(free_u8) uint8_t *block = malloc(DISK_BLOCK);
-    const struct gpt_partition *data;
+    struct written w = { .n = 0 };
     struct digest a, b;
     if (!block)
         return err_set(err, ERR_IO, 0, "out of memory");
-    if (disk_partition(d, "cvm-data", &data, err) < 0 || hasher_new(ALG_SHA256, &all, err) < 0
-        || hasher_new(ALG_SHA256, &outside, err) < 0 || hasher_begin(all, err) < 0
-        || hasher_begin(outside, err) < 0 || hash_disk(d, data, all, outside, block, err) < 0
-        || hasher_end(all, &a, err) < 0 || hasher_end(outside, &b, err) < 0)
+    const struct gpt_partition *volume = gpt_find(&d->gpt, "cvm-volume");
+    if (disk_partition(d, "cvm-data", &w.part[w.n++], err) < 0)
+        return -1;
+    if (volume)
+        w.part[w.n++] = volume;
+    if (hasher_new(ALG_SHA256, &all, err) < 0 || hasher_new(ALG_SHA256, &outside, err) < 0
+        || hasher_begin(all, err) < 0 || hasher_begin(outside, err) < 0
+        || hash_disk(d, &w, all, outside, block, err) < 0 || hasher_end(all, &a, err) < 0
+        || hasher_end(outside, &b, err) < 0)
         return -1;
     memcpy(whole, a.b, 32);
     memcpy(without_data, b.b, 32);

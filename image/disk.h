@@ -38,7 +38,8 @@ MUST_USE int disk_partition(const struct disk *d, const char *name, const struct
 MUST_USE int disk_check_root(struct disk *d, uint8_t root[static 32], struct verity_header *header,
                              struct err *err);
 
-/** SHA-256 of the whole disk, and of all of it but the data partition, which the host may write.
+/** SHA-256 of the whole disk, and of all of it but the partitions cvm-data, which the host may write, and
+ * cvm-volume, which the machine writes.
  *  @return 0, or -1: ERR_INPUT (no data partition), ERR_IO */
 MUST_USE int disk_digests(const struct disk *d, uint8_t whole[static 32], uint8_t without_data[static 32],
                           struct err *err);

@@ -38,10 +38,11 @@ spdx() { # spdx NAMES
 
 sha256_of() { sha256sum "$1" | cut -c1-64; }
 
-# All of the disk but the data partition, which the host may write and update-disk does.
-sha256_without_data() { # sha256_without_data DISK: the data partition is the last one, a MiB before the end
+# All of the disk but the data partition, which the host may write and update-disk does, and the volume, which the machine
+# writes: they are the last ones, a MiB before the end.
+sha256_without_data() { # sha256_without_data DISK
     local mib=$(($(stat -c %s "$1") / 1048576))
-    { head -c $(((mib - 1 - DATA_MIB) * 1048576)) "$1"; tail -c 1048576 "$1"; } | sha256sum | cut -c1-64
+    { head -c $(((mib - 1 - DATA_MIB - ${VOLUME_MIB:-0}) * 1048576)) "$1"; tail -c 1048576 "$1"; } | sha256sum | cut -c1-64
 }
 
 # in-toto statement with a SLSA v1 predicate. The other papers are among its subjects, so that one signature is over all.
@@ -62,7 +63,7 @@ provenance() { # provenance WORK
         --arg outside "$(sha256_without_data "$1/disk.raw")" --arg json "$(sha256_of "$1/image.json")" --arg spdx "$(sha256_of "$1/spdx.json")" '
         def subject(name; sha256): {name: name, digest: {sha256: sha256}};
         {_type: "https://in-toto.io/Statement/v1", predicateType: "https://slsa.dev/provenance/v1",
-         subject: [subject("disk.raw"; $image[0].disk_sha256), subject("disk.raw without cvm-data"; $outside),
+         subject: [subject("disk.raw"; $image[0].disk_sha256), subject("disk.raw without data"; $outside),
             subject("BOOTX64.EFI"; $image[0].uki_sha256), subject("disk.json"; $json), subject("disk.spdx.json"; $spdx)],
          predicate: {buildDefinition: {buildType: "https://cvm-agent/build-image/v1",
             externalParameters: {flavour: $image[0].flavour, source_date_epoch: $epoch, data_partition_sha256: $data},

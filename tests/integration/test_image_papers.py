@@ -92,8 +92,8 @@ def make_root(folder):
     return next(line.split()[-1] for line in out.splitlines() if line.startswith("Root hash:"))
 
 
-def make_disk(folder, kernel, name="disk.raw"):
-    """The layout of build-image, small."""
+def make_disk(folder, kernel):
+    """The layout of build-image, small: data at 39 MiB, a volume at 55."""
     write(f"{folder}/kernel", kernel)
     esp = f"{folder}/esp"
     if os.path.exists(esp):
@@ -101,11 +101,11 @@ def make_disk(folder, kernel, name="disk.raw"):
     tool("mkfs.vfat", "-F", "32", "-s", "1", "-C", esp, str(36 * 1024))
     tool("mmd", "-i", esp, "::/EFI", "::/EFI/BOOT")
     tool("mcopy", "-i", esp, f"{folder}/kernel", "::/EFI/BOOT/BOOTX64.EFI")
-    disk = f"{folder}/{name}"
+    disk = f"{folder}/disk.raw"
     write(disk, b"")
     os.truncate(disk, 60 * MIB)
     tool("sgdisk", "--clear", "-n", "1:1M:+36M", "-c", "1:cvm-esp", "-n", "2:0:+1M", "-c", "2:cvm-root", "-n", "3:0:+1M", "-c",
-         "3:cvm-verity", "-n", "4:0:+16M", "-c", "4:cvm-data", disk)
+         "3:cvm-verity", "-n", "4:0:+16M", "-c", "4:cvm-data", "-n", "5:0:+2M", "-c", "5:cvm-volume", disk)
     with open(disk, "r+b") as f:
         for at, part in ((1, "esp"), (37, "root"), (38, "verity")):
             f.seek(at * MIB)
@@ -137,8 +137,8 @@ class Papers(Folder):
                  "root": {"hash": self.root}}
         sbom = {"documentNamespace": f"https://spdx.org/spdxdocs/test-{self.root}", "packages": [{"name": "a"}]}
         files = {"json": json.dumps(image).encode(), "spdx.json": json.dumps(sbom).encode()}
-        outside = raw[:39 * MIB] + raw[55 * MIB:]
-        subjects = {"disk.raw": sha256(raw), "disk.raw without cvm-data": sha256(outside), "BOOTX64.EFI": sha256(kernel),
+        outside = raw[:39 * MIB] + raw[57 * MIB:]
+        subjects = {"disk.raw": sha256(raw), "disk.raw without data": sha256(outside), "BOOTX64.EFI": sha256(kernel),
                     "disk.json": sha256(files["json"]), "disk.spdx.json": sha256(files["spdx.json"])}
         self.statement = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1", "predicate": {},
                           "subject": [{"name": n, "digest": {"sha256": h}} for n, h in subjects.items()]}
@@ -216,11 +216,12 @@ class Papers(Folder):
             with open(f"{self.folder}/disk.raw", "r+b") as f:
                 f.seek(at)
                 f.write(b"changed")
-        change(40 * MIB)  # the data partition
-        self.assertEqual(self.bad(0), set())
-        self.assertEqual(self.bad(1, "--key", "ed.pub"), {"provenance.disk"})
-        self.assertEqual(self.bad(0, "--key", "ed.pub", "--other-data"), set())
-        change(57 * MIB)  # behind it, in no partition
+        for at in (40 * MIB, 56 * MIB):  # the data partition, the volume
+            change(at)
+            self.assertEqual(self.bad(0), set())
+            self.assertEqual(self.bad(1, "--key", "ed.pub"), {"provenance.disk"})
+            self.assertEqual(self.bad(0, "--key", "ed.pub", "--other-data"), set())
+        change(58 * MIB)  # behind it, in no partition
         self.assertEqual(self.bad(1), {"provenance.disk"})
         self.assertEqual(self.bad(1, "--key", "ed.pub", "--other-data"), {"provenance.disk"})
         change(37 * MIB)
