@@ -140,7 +140,7 @@ MUST_USE int engine_list(const struct engine *e, const char *project, struct eng
 
 struct engine_log_options {
     int64_t tail;      /* last lines; -1: all */
-    const char *since; /* Unix seconds or RFC 3339; NULL: from the beginning */
+    const char *since; /* seconds since 1970; NULL: from the beginning */
     const char *until; /* NULL: to the end */
     bool follow;       /* until the container ends, the sink says stop, or e->cancel */
     bool timestamps;

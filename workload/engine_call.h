@@ -28,7 +28,6 @@ struct engine_dialect {
     const char *stop;     /* behind /containers/NAME, before the seconds */
     const char *load;     /* where archives go */
     bool raw_tty;         /* output of a container with a terminal comes without frames */
-    bool since_is_number; /* of logs: seconds since 1970, and nothing else */
     /** A request body in the engine's words from one in podman's; *out is a new reference. */
     int (*network)(const json_t *in, json_t **out, struct err *err);
     int (*volume)(const json_t *in, json_t **out, struct err *err);

@@ -2,11 +2,11 @@
 #include "workload/engine_docker.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "workload/engine_call.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define POLL_MS 50
 
@@ -73,13 +73,6 @@ static json_t *command_of(const json_t *container)
     return out;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* @return the exit status, or -1 */
 static int run_inside(const struct engine *e, const char *name, const json_t *command, unsigned deadline_ms,
                       struct err *err)
@@ -88,7 +81,7 @@ static int run_inside(const struct engine *e, const char *name, const json_t *co
     AUTO(json_drop) json_t *detached = json_pack("{s:b}", "Detach", 1);
     AUTO(json_drop) json_t *made = NULL;
     char id[ENGINE_ID_SIZE];
-    const int64_t until = now_ms() + deadline_ms;
+    const uint64_t until = clock_ms() + deadline_ms;
     struct engine_path path = engine_path_of(e, "/containers/", name);
     engine_path_add(&path, "/exec", NULL);
     if (engine_post(e, &path, body, &made, err) < 0 || engine_id(engine_text(made, "Id"), id, err) < 0)
@@ -101,14 +94,13 @@ static int run_inside(const struct engine *e, const char *name, const json_t *co
     engine_path_add(&path, "/json", NULL);
     for (;;) {
         AUTO(json_drop) json_t *state = NULL;
-        const struct timespec pause = { 0, POLL_MS * 1000000 };
         if (engine_json(e, &(struct engine_call){ .method = "GET", .path = &path }, &state, err) < 0)
             return -1;
         if (json_is_false(json_object_get(state, "Running")))
             return (int)json_integer_value(json_object_get(state, "ExitCode")) & 0xff;
-        if (now_ms() >= until)
+        if (clock_ms() >= until)
             return err_set(err, ERR_UNAVAILABLE, 0, "a health check took more than %u ms", deadline_ms);
-        nanosleep(&pause, NULL);
+        clock_sleep(POLL_MS);
     }
 }
 
@@ -165,7 +157,6 @@ const struct engine_dialect engine_docker = {
     .stop = "/stop?t=",
     .load = "/images/load?quiet=1",
     .raw_tty = true,
-    .since_is_number = true,
     .network = docker_network,
     .volume = docker_volume,
     .create = create,

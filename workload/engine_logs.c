@@ -3,10 +3,8 @@
 #include "workload/engine_call.h"
 
 #include "base/auto.h"
-#include "base/chain.h"
 
 #include <string.h>
-#include <time.h>
 
 #define FRAME_HEAD 8
 
@@ -69,37 +67,23 @@ static int has_frames(const struct engine *e, const char *name, bool *out, struc
     return 0;
 }
 
-static int add_time(const struct engine *e, struct engine_path *path, const char *key, const char *text,
-                    struct err *err)
-{
-    char number[24];
-    time_t t;
-    if (!text)
-        return 0;
-    if (engine_dialect(e)->since_is_number && text[strspn(text, "0123456789.")]) {
-        if (rfc3339_parse(text, &t, err) < 0)
-            return -1;
-        snprintf(number, sizeof(number), "%lld", (long long)t);
-        text = number;
-    }
-    engine_path_add(path, key, text);
-    return 0;
-}
-
 int engine_logs(const struct engine *e, const char *name, const struct engine_log_options *options,
                 engine_log_sink *sink, void *arg, struct err *err)
 {
     struct frames frames = { .sink = sink, .arg = arg };
     char tail[24];
     bool framed;
+    if (has_frames(e, name, &framed, err) < 0)
+        return -1;
     struct engine_path path = engine_path_of(e, "/containers/", name);
     engine_path_add(&path, "/logs?stdout=true&stderr=true", NULL);
     snprintf(tail, sizeof(tail), "%" PRId64, options->tail);
     if (options->tail >= 0)
         engine_path_add(&path, "&tail=", tail);
-    if (add_time(e, &path, "&since=", options->since, err) < 0
-        || add_time(e, &path, "&until=", options->until, err) < 0 || has_frames(e, name, &framed, err) < 0)
-        return -1;
+    if (options->since)
+        engine_path_add(&path, "&since=", options->since);
+    if (options->until)
+        engine_path_add(&path, "&until=", options->until);
     if (options->follow)
         engine_path_add(&path, "&follow=true", NULL);
     if (options->timestamps)

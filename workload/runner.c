@@ -1,6 +1,7 @@
 #include "workload/runner.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "workload/compose.h"
 #include "workload/runner_stop.h"
 #include "workload/spec.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HEALTH_MS    60000
 #define POLL_MS      50
@@ -204,17 +204,9 @@ static int make_networks_and_volumes(const struct plan *p, struct err *err)
     return 0;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int pause_ms(const struct runner *r, unsigned ms, struct err *err)
 {
-    const struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
-    nanosleep(&t, NULL);
+    clock_sleep(ms);
     if (r->engine.cancel && atomic_load(r->engine.cancel))
         return err_set(err, ERR_UNAVAILABLE, 0, "stopping");
     return 0;
@@ -228,7 +220,7 @@ static int failed(const struct item *it, const struct engine_state *state, struc
 
 /* While somebody waits a check is made every half second, however long the interval; only a check that
  * passes, or the deadline, ends it: failures during a start are no verdict. */
-static int wait_healthy(const struct runner *r, const struct item *it, int64_t until, struct err *err)
+static int wait_healthy(const struct runner *r, const struct item *it, uint64_t until, struct err *err)
 {
     for (;;) {
         struct engine_state state;
@@ -245,7 +237,7 @@ static int wait_healthy(const struct runner *r, const struct item *it, int64_t u
             && engine_check_health(&r->engine, it->name, CHECK_MAX_MS, &health, &(struct err){ 0 }) == 0
             && health == ENGINE_HEALTHY)
             return 0;
-        if (now_ms() >= until)
+        if (clock_ms() >= until)
             return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s did not become healthy; see its log",
                            it->s->name);
         if (pause_ms(r, CHECK_MS, err) < 0)
@@ -253,7 +245,7 @@ static int wait_healthy(const struct runner *r, const struct item *it, int64_t u
     }
 }
 
-static int wait_completed(const struct runner *r, const struct item *it, int64_t until, struct err *err)
+static int wait_completed(const struct runner *r, const struct item *it, uint64_t until, struct err *err)
 {
     for (;;) {
         struct engine_state state;
@@ -261,7 +253,7 @@ static int wait_completed(const struct runner *r, const struct item *it, int64_t
             return -1;
         if (state.ended)
             return state.exit_code == 0 ? 0 : failed(it, &state, err);
-        if (now_ms() >= until)
+        if (clock_ms() >= until)
             return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s did not complete in time; see its log",
                            it->s->name);
         if (pause_ms(r, POLL_MS, err) < 0)
@@ -269,9 +261,9 @@ static int wait_completed(const struct runner *r, const struct item *it, int64_t
     }
 }
 
-static int64_t deadline(const struct runner *r)
+static uint64_t deadline(const struct runner *r)
 {
-    return now_ms() + (r->health_ms ? r->health_ms : HEALTH_MS);
+    return clock_ms() + (r->health_ms ? r->health_ms : HEALTH_MS);
 }
 
 static int wait_dependencies(const struct plan *p, const struct item *it, struct err *err)

@@ -1,28 +1,21 @@
 #include "workload/runner_stop.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define GRACE_S    10 /* the Compose Specification's stop_grace_period */
 #define AT_ONCE    16
 #define STACK_SIZE (256u << 10)
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Whole seconds, rounded up; what is left of the total counts if it is less. */
 static unsigned grace_of(const struct compose_service *s, int64_t until)
 {
-    int64_t left = (until - now_ms()) / 1000;
+    int64_t left = (until - (int64_t)clock_ms()) / 1000;
     int64_t own =
         s && s->stop_grace_ns != COMPOSE_UNSET ? (s->stop_grace_ns + 999999999) / 1000000000 : GRACE_S;
     return (unsigned)(left < 0 ? 0 : own < left ? own : left);
@@ -149,7 +142,7 @@ int runner_take_away(const struct runner *r, const struct compose *c, const stru
         ones[i] = (struct one){ all[i], s, s ? waves[s - c->services] : 0 };
         last = ones[i].wave > last ? ones[i].wave : last;
     }
-    struct crowd w = { .r = r, .all = ones, .n = n, .until = now_ms() + RUNNER_STOP_TOTAL_MS };
+    struct crowd w = { .r = r, .all = ones, .n = n, .until = (int64_t)clock_ms() + RUNNER_STOP_TOTAL_MS };
     pthread_mutex_init(&w.lock, NULL);
     for (w.wave = 0; w.wave <= last; w.wave++)
         take_wave(&w);
