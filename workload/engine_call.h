@@ -23,11 +23,11 @@ void engine_path_add(struct engine_path *p, const char *text, const char *value)
 
 /** Where the engines' interfaces differ, as far as it is no matter of whole requests. */
 struct engine_dialect {
-    const char *api;      /* what every path begins with */
-    const char *exists;   /* behind /networks/NAME and /volumes/NAME: is there one? */
-    const char *stop;     /* behind /containers/NAME, before the seconds */
-    const char *load;     /* where archives go */
-    bool raw_tty;         /* output of a container with a terminal comes without frames */
+    const char *api;    /* what every path begins with */
+    const char *exists; /* behind /networks/NAME and /volumes/NAME: is there one? */
+    const char *stop;   /* behind /containers/NAME, before the seconds */
+    const char *load;   /* where archives go */
+    bool raw_tty;       /* output of a container with a terminal comes without frames */
     /** A request body in the engine's words from one in podman's; *out is a new reference. */
     int (*network)(const json_t *in, json_t **out, struct err *err);
     int (*volume)(const json_t *in, json_t **out, struct err *err);

@@ -135,16 +135,6 @@ static int put_storage_conf(const struct priv_context *c, struct err *err)
                : put_file(c->directory, "storage.conf", buf_bytes(&text), err);
 }
 
-/* Containers of docker pass through. */
-static int set_mode(const char *directory, mode_t mode, struct err *err)
-{
-    AUTO(close_fd) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 && fchmod(fd, mode) == 0
-               ? 0
-               : err_set(err, ERR_IO, (uint32_t)errno, "cannot set the mode of %.150s: %s", directory,
-                         strerror(errno));
-}
-
 int podman_files(const struct priv_context *c, struct bytes policy, struct err *err)
 {
     static const char *const names[] = { "",
@@ -156,8 +146,8 @@ int podman_files(const struct priv_context *c, struct bytes policy, struct err *
                                          "/net" };
     static const char registries[] = "unqualified-search-registries = []\nshort-name-mode = \"enforcing\"\n";
     static const char lookaside[] = "default-docker:\n  use-sigstore-attachments: true\n";
-    if (make_folders(c->directory, names, ARRAY_SIZE(names), err) < 0 || set_mode(c->directory, 0700, err) < 0
-        || put_containers_conf(c, err) < 0 || put_storage_conf(c, err) < 0
+    if (make_folders(c->directory, names, ARRAY_SIZE(names), err) < 0 || put_containers_conf(c, err) < 0
+        || put_storage_conf(c, err) < 0
         || put_file(c->directory, "registries.conf", bytes_str(registries), err) < 0
         || put_file(c->directory, "auth.json", bytes_str("{}"), err) < 0
         || put_file(c->directory, "home/.config/containers/registries.d/default.yaml", bytes_str(lookaside),
@@ -187,6 +177,16 @@ static int put_daemon_json(const char *directory, const char *owner, struct err 
     return buf_check(&text, "daemon.json", err) < 0
                ? -1
                : put_file(directory, "daemon.json", buf_bytes(&text), err);
+}
+
+/* Containers of docker pass through. */
+static int set_mode(const char *directory, mode_t mode, struct err *err)
+{
+    AUTO(close_fd) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && fchmod(fd, mode) == 0
+               ? 0
+               : err_set(err, ERR_IO, (uint32_t)errno, "cannot set the mode of %.150s: %s", directory,
+                         strerror(errno));
 }
 
 int docker_files(const struct priv_context *c, const char *owner, struct err *err)

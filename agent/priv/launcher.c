@@ -277,6 +277,8 @@ __attribute__((noreturn)) static void launch(int fd, const char *directory)
 int launcher_start(const char *directory)
 {
     int pair[2];
+    (void)mkdir(directory,
+                0700); /* in a folder of the agent's user root alone cannot, without its privileges */
     if (geteuid() != 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -1;
     pid_t pid = fork();

@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import pwd
 import signal
 import socket
 import ssl
@@ -11,6 +12,32 @@ import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+
+
+USER = "cvm-agent"
+
+
+def private_folder(path):
+    """The outermost folder on the way to path that only root may enter, as tempfile makes them; None: there is none."""
+    found = None
+    while path != "/":
+        if os.path.isdir(path) and not os.stat(path).st_mode & 0o077:
+            found = path
+        path = os.path.dirname(path)
+    return found
+
+
+def give_to_agent(paths, state=None):
+    """Root's agent becomes its own user where the machine has one: it must get at what a test has made for it. Whole
+    private folders are given, and the state folder."""
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        return
+    for folder in {state, *(private_folder(os.path.abspath(path)) for path in paths)} - {None} if os.geteuid() == 0 else ():
+        for place, folders, files in os.walk(folder):
+            for name in ["", *folders, *files]:
+                os.chown(os.path.join(place, name), user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -41,6 +68,7 @@ class Agent:
         command = [program, "--internal", "127.0.0.1:0", "--external", "127.0.0.1:0", "--state", self.state,
                    "--socket", self.socket, "--etc", self.dir, "--workload", os.path.join(self.dir, "none"),
                    "--priv", os.path.join(self.dir, "priv.sock"), *options]
+        give_to_agent([self.dir, *(text for text in [*options, *(env or {}).values()] if os.path.isabs(text))], self.state)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env={**os.environ, **(env or {})})
         try:

@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_under_test import Agent, read_response  # noqa: E402
+from agent_under_test import Agent, give_to_agent, read_response  # noqa: E402
 
 BIN = sys.argv.pop(1)
 PRIV, SETUP, AGENT = (os.path.join(BIN, name) for name in ("cvm-agent-priv", "cvm-agent-setup", "agent_over_fake"))
@@ -254,6 +254,7 @@ class Activation(unittest.TestCase):
             unix.bind(folder + "/u")
             for sock in inside, outside, unix:
                 sock.listen()
+            give_to_agent([folder])
             fds = [outside.fileno(), unix.fileno(), inside.fileno()]
             script = ('exec 13<&%d 14<&%d 15<&%d; exec 3<&13 4<&14 5<&15 13<&- 14<&- 15<&-; '
                       'LISTEN_FDS=3 LISTEN_FDNAMES=external:agent.sock:internal LISTEN_PID=$$ exec "$@"' % tuple(fds))

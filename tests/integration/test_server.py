@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_under_test import Agent, error_of, read_response  # noqa: E402
+from agent_under_test import Agent, error_of, give_to_agent, read_response  # noqa: E402
 
 BINARY = sys.argv.pop(1)
 
@@ -323,6 +323,7 @@ class Limits(unittest.TestCase):
 
 class StartStop(unittest.TestCase):
     def run_agent(self, *args, env=None):
+        give_to_agent(arg for arg in args if os.path.isabs(arg))
         return subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=10, env={**os.environ, **(env or {})})
 
     def test_usage(self):

@@ -9,6 +9,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import private_machine  # noqa: E402
+from agent_under_test import give_to_agent  # noqa: E402
 from printed_steps import Comparison, Shell, steps  # noqa: E402
 
 private_machine.enter("nft", "podman", "iptables", "runc", "jq", "curl")
@@ -38,6 +39,7 @@ def main():
         os.makedirs(os.path.join(folder, name))
     os.symlink(BIN, os.path.join(folder, "build/release/bin"))
     subprocess.run([os.path.join(ROOT, "scripts/example-workload"), os.path.join(folder, "build/example")], check=True)
+    give_to_agent([folder])
     agent, text = start(folder, os.path.join(folder, "log"))
     bad = 0
     try:

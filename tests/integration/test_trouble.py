@@ -15,7 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_under_test import Agent  # noqa: E402
+from agent_under_test import Agent, give_to_agent  # noqa: E402
 
 
 def expect(what, holds, detail=""):
@@ -40,6 +40,7 @@ class Swtpm:
             try:
                 with socket.socket(socket.AF_UNIX) as s:
                     s.connect(self.path + ".ctrl")
+                give_to_agent([self.path])
                 return
             except OSError:
                 time.sleep(0.05)
