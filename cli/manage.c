@@ -97,6 +97,21 @@ static void show(void *arg, uint64_t sent, uint64_t total)
     b->percent = percent;
 }
 
+/* What the agent says no to, what of ours it cannot read, and what fails there. */
+static int status_of_answer(unsigned answer)
+{
+    switch (answer) {
+    case 401:
+    case 403:
+        return STATUS_NO;
+    case 400:
+    case 413:
+        return STATUS_INPUT;
+    default:
+        return STATUS_ENVIRONMENT;
+    }
+}
+
 /* @param sink  NULL: the body is collected */
 int manage_send(struct manage *m, const char *method, const char *path, struct bytes body,
                 bool (*sink)(void *arg, struct bytes data), struct http_response *out)
@@ -130,7 +145,7 @@ int manage_send(struct manage *m, const char *method, const char *path, struct b
     if (out->status / 100 == 2)
         return 0;
     call_refused(&m->call, url, out);
-    return out->status == 401 || out->status == 403 ? STATUS_NO : STATUS_ENVIRONMENT;
+    return status_of_answer(out->status);
 }
 
 int manage_send_and_print(struct manage *m, const char *method, const char *path, struct bytes body)

@@ -102,6 +102,9 @@ class Manage(unittest.TestCase):
             code, out, err = cli(*command, *pin, token=token)
             self.assertEqual((code, out), (1, ""), err)
             self.assertIn(word, err)
+        code, out, err = cli("logs", url, "--since", "zzz", *pin, token=token)
+        self.assertEqual((code, out), (3, ""), err)  # 400: what was sent is malformed
+        self.assertIn("since takes", err)
         self.assertEqual(cli("maintenance", url, "maybe", *pin, token=token)[0], 2)
         self.assertEqual(cli("maintenance", url, "enable", "--delay", "soon", *pin, token=token)[0], 2)
         self.assertEqual(cli("livepatch", url, module + "x", *pin, token=token)[0], 3)
