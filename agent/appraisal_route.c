@@ -3,26 +3,20 @@
 #include "agent/operate.h"
 #include "agent/policy_store.h"
 #include "agent/server.h"
+#include "agent/token_key.h"
 #include "agent/verify_route.h"
 #include "appraisal/ita_token.h"
 #include "base/auto.h"
 #include "base/chain.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/worker.h"
 #include "evidence/verify_cache.h"
 
 #include <errno.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
-/* Contract, section 2: PS384, with an RSA key of this size. */
-#define KEY_BITS     3072
-#define KEY_FILE_MAX 65536
-#define ISSUER       "cvm-agent"
-#define CERTS        "/certs"
+#define ISSUER "cvm-agent"
+#define CERTS  "/certs"
 
 struct appraiser {
     struct verifier *verifier;
@@ -30,12 +24,7 @@ struct appraiser {
     atomic_bool external;
     struct jwks gpu_keys;
     char instance[37];
-    pthread_mutex_t lock; /* over key and keys */
-    EVP_PKEY *key;
-    char *keys; /* the answer of /certs */
-    char *kid;
-    pthread_t maker;
-    bool making;
+    struct token_key *key;
 };
 
 struct appraisal_job {
@@ -46,85 +35,12 @@ struct appraisal_job {
     struct buf answer;
 };
 
-/* ---- the key ---- */
+/* ---- the appraiser ---- */
 
 static int no_memory(struct err *err)
 {
     return err_set(err, ERR_IO, ENOMEM, "no memory for an appraisal");
 }
-
-static int describe_key(EVP_PKEY *key, char **kid, char **keys, struct err *err)
-{
-    AUTO(buf_done) struct buf name = buf_new(64);
-    AUTO(buf_done) struct buf text = buf_new(16384);
-    AUTO(json_drop) json_t *ps = NULL;
-    AUTO(json_drop) json_t *rs = NULL;
-    AUTO(json_drop) json_t *set = NULL;
-    char id[64], other[72];
-    if (jwk_thumbprint(key, &name, err) < 0 || buf_check(&name, "key", err) < 0)
-        return -1;
-    snprintf(id, sizeof(id), "%.*s", (int)name.n, (const char *)name.p);
-    snprintf(other, sizeof(other), "%s-rs256", id);
-    if (jwk_json(key, JWT_PS384, id, &ps, err) < 0 || jwk_json(key, JWT_RS256, other, &rs, err) < 0)
-        return -1;
-    set = json_pack("{s:[O,O]}", "keys", ps, rs);
-    if (!set)
-        return no_memory(err);
-    json_put(&text, set, false);
-    buf_u8(&text, '\n');
-    *kid = buf_take_str(&name);
-    *keys = buf_take_str(&text);
-    return *kid && *keys ? 0 : no_memory(err);
-}
-
-/* Made once; who needs it meanwhile waits. */
-static int need_key(struct appraiser *a, struct err *err)
-{
-    int rc = 0;
-    pthread_mutex_lock(&a->lock);
-    if (!a->key) {
-        EVP_PKEY *key = EVP_RSA_gen(KEY_BITS);
-        rc = key ? describe_key(key, &a->kid, &a->keys, err)
-                 : err_set(err, ERR_IO, 0, "libcrypto makes no RSA key");
-        if (rc == 0)
-            a->key = MOVE(key);
-        EVP_PKEY_free(key);
-    }
-    pthread_mutex_unlock(&a->lock);
-    return rc;
-}
-
-/* Several agents behind one address sign with one key, so that each one's /certs has it. */
-static int read_token_key(struct appraiser *a, const char *path, struct err *err)
-{
-    AUTO(free_u8) uint8_t *text = NULL;
-    size_t n = 0;
-    if (!*path)
-        return 0;
-    if (file_read(path, KEY_FILE_MAX, &text, &n, err) < 0)
-        return err_while(err, "token_key");
-    BIO *bio = BIO_new_mem_buf(text, (int)n);
-    AUTO(pkey_drop) EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (char[]){ "" }) : NULL;
-    BIO_free(bio);
-    OPENSSL_cleanse(text, n);
-    if (!key || !EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < KEY_BITS)
-        return err_set(err, ERR_INPUT, 0,
-                       "token_key: want an RSA key of %d bits or more in PEM, not encrypted", KEY_BITS);
-    if (describe_key(key, &a->kid, &a->keys, err) < 0)
-        return err_while(err, "token_key");
-    a->key = MOVE(key);
-    return 0;
-}
-
-static void *make_key(void *arg)
-{
-    struct err err = { 0 };
-    if (need_key(arg, &err) < 0)
-        log_err(LOG_LEVEL_ERROR, "token-key", &err);
-    return NULL;
-}
-
-/* ---- the appraiser ---- */
 
 static int read_gpu_keys(const char *path, struct jwks *out, struct err *err)
 {
@@ -143,17 +59,14 @@ int appraiser_new(const struct appraiser_options *options, struct appraiser **ou
     struct appraiser *a = calloc(1, sizeof(*a));
     if (!a)
         return no_memory(err);
-    pthread_mutex_init(&a->lock, NULL);
     a->verifier = options->verifier;
     atomic_init(&a->external, false);
     if (uuid_new(a->instance, err) < 0 || read_gpu_keys(options->gpu_jwks, &a->gpu_keys, err) < 0
-        || read_token_key(a, options->token_key, err) < 0
+        || token_key_new(options->token_key, &a->key, err) < 0
         || policy_store_new(options->state, options->policy_directory, &a->store, err) < 0) {
         appraiser_free(a);
         return err_while(err, "start appraisal");
     }
-    a->making =
-        !a->key && pthread_create(&a->maker, NULL, make_key, a) == 0; /* else the first request makes it */
     *out = a;
     return 0;
 }
@@ -172,14 +85,9 @@ void appraiser_free(struct appraiser *a)
 {
     if (!a)
         return;
-    if (a->making)
-        pthread_join(a->maker, NULL);
+    token_key_free(a->key);
     policy_store_free(a->store);
     jwks_done(&a->gpu_keys);
-    EVP_PKEY_free(a->key);
-    free(a->keys);
-    free(a->kid);
-    pthread_mutex_destroy(&a->lock);
     free(a);
 }
 
@@ -257,12 +165,7 @@ static int refuse(const struct checks *checks, struct err *err)
 static int sign(struct appraiser *a, bool rs256, const json_t *claims, struct buf *out, struct err *err)
 {
     AUTO(buf_done) struct buf token = buf_new(JWT_MAX);
-    char kid[72];
-    if (need_key(a, err) < 0)
-        return -1;
-    snprintf(kid, sizeof(kid), "%s%s", a->kid, rs256 ? "-rs256" : "");
-    if (jwt_sign(a->key, rs256 ? JWT_RS256 : JWT_PS384, kid, NULL, claims, &token, err) < 0
-        || buf_check(&token, "token", err) < 0)
+    if (token_key_sign(a->key, rs256, claims, &token, err) < 0 || buf_check(&token, "token", err) < 0)
         return -1;
     buf_str(out, "{\"token\":\"");
     buf_put(out, buf_bytes(&token));
@@ -316,9 +219,9 @@ static void run_certs(struct job *job)
 {
     struct appraisal_job *j = (struct appraisal_job *)job;
     struct request *r = j->request;
-    r->failed = need_key(j->appraiser, &r->err) < 0;
+    r->failed = token_key_need(j->appraiser->key, &r->err) < 0;
     if (!r->failed)
-        buf_str(&j->answer, j->appraiser->keys);
+        buf_str(&j->answer, token_key_jwks(j->appraiser->key));
     request_resume(r);
 }
 

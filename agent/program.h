@@ -18,6 +18,7 @@
 #include "agent/service_sockets.h"
 #include "agent/tls.h"
 #include "agent/verify_route.h"
+#include "agent/workload_copy.h"
 #include "agent/workload_start.h"
 #include "policy/trust.h"
 #include "workload/policy.h"

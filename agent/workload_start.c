@@ -3,21 +3,17 @@
 #include "agent/firewall.h"
 #include "agent/services_seen.h"
 #include "agent/update.h"
+#include "agent/workload_copy.h"
 #include "base/auto.h"
 #include "base/file.h"
-#include "base/folder.h"
 #include "base/log.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define ENGINE         "engine" /* cvm-agent-priv's, beside the copies */
 #define POLICY_WAIT_MS 100
-#define BOOT_ID_MAX    64
 
 enum state { NOTHING, STARTING, RUNS, FAILED };
 
@@ -42,76 +38,18 @@ struct workload_boot {
 
 /* ---- the copy ---- */
 
-static void close_dir(DIR **d)
-{
-    if (*d)
-        closedir(*d);
-}
-
-/* Of an earlier boot, or cut short. */
-static int remove_copies(const struct workload_boot *s, struct err *err)
-{
-    char path[PATH_MAX + 256];
-    AUTO(close_dir) DIR *d = opendir(s->folder);
-    for (const struct dirent *e; d && (e = readdir(d));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, ENGINE))
-            continue;
-        if (path_set(path, sizeof(path), err, "%s/%s", s->folder, e->d_name) < 0
-            || (unlink(path) < 0 && folder_remove(AT_FDCWD, path, err) < 0))
-            return err_while(err, "remove an older copy of the workload");
-    }
-    return 0;
-}
-
 static int take_copy(struct workload_boot *s, struct workload_tree **out, struct err *err)
 {
-    char marker[PATH_MAX], of[BOOT_ID_MAX] = "";
     const char *boot_id = collector_boot_id(s->o.collector);
-    struct err ignored;
-    if (path_set(marker, sizeof(marker), err, "%s/" WORKLOAD_MARKER, s->folder) < 0)
+    bool whole;
+    if (workload_copy_is_whole(s->folder, boot_id, &whole, err) < 0
+        || update_recover(&s->w, s->o.options->state, boot_id, err) < 0)
         return -1;
-    bool whole = file_read_line(marker, of, sizeof(of), &ignored) == 0 && !strcmp(of, boot_id);
-    if (update_recover(&s->w, s->o.options->state, boot_id, err) < 0)
-        return -1;
-    if (whole)
-        return workload_tree_read(s->current, NULL, out, err);
-    if (remove_copies(s, err) < 0 || workload_tree_take(s->w.directory, s->current, NULL, out, err) < 0)
-        return -1;
-    return file_write_atomic(marker, bytes_str(boot_id), 0600, err);
+    return whole ? workload_tree_read(s->current, NULL, out, err)
+                 : workload_copy_make(s->w.directory, s->folder, boot_id, out, err);
 }
 
 /* ---- the policy ---- */
-
-static int load(const struct workload_tree *tree, const char *path, size_t max, struct buf *out,
-                struct err *err)
-{
-    struct err why = { 0 };
-    *out = buf_new(max);
-    if (workload_tree_load(tree, path, max, out, &why) == 0 || why.kind == ERR_NOT_FOUND)
-        return 0;
-    *err = why;
-    return -1;
-}
-
-static bool same_json(const json_t *a, const json_t *b)
-{
-    return a == b || (a && b && json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b));
-}
-
-/* What was read from the disk before has chosen the machine; it was not measured. */
-static int check_policy(const struct workload_boot *s, const struct workload_policy *p, struct err *err)
-{
-    const struct workload_policy *before = s->o.before;
-    const char *machine = s->o.options->emulate;
-    if (s->o.options->config && !same_json(p->root, before->root))
-        return err_set(
-            err, ERR_DENIED, 0,
-            "--config names another policy than the workload's own, which is measured: leave it out");
-    if ((p->emulate && (!machine || strcmp(machine, p->emulate) != 0)) || (before->emulate && !p->emulate))
-        return err_set(err, ERR_DENIED, 0,
-                       "emulation_mode has changed since the agent started: start it again");
-    return 0;
-}
 
 static void tell_policy(struct workload_boot *s, struct bytes owner_pub)
 {
@@ -125,13 +63,11 @@ static void tell_policy(struct workload_boot *s, struct bytes owner_pub)
 
 static int read_policy(struct workload_boot *s, const struct workload_tree *tree, struct err *err)
 {
-    AUTO(buf_done) struct buf text = buf_new(0), owner = buf_new(0);
+    AUTO(buf_done) struct buf owner = buf_new(0);
     AUTO(workload_policy_done) struct workload_policy p;
     workload_policy_defaults(&p);
-    if (load(tree, POLICY_PATH, POLICY_FILE_MAX, &text, err) < 0
-        || load(tree, WORKLOAD_OWNER_PATH, POLICY_FILE_MAX, &owner, err) < 0
-        || (workload_tree_find(tree, POLICY_PATH) && workload_policy_parse(buf_bytes(&text), &p, err) < 0)
-        || check_policy(s, &p, err) < 0)
+    if (workload_copy_policy(tree, &p, &owner, err) < 0
+        || workload_copy_check(&p, s->o.before, s->o.options->config, s->o.options->emulate, err) < 0)
         return err_while(err, "cvm_agent_policy.json");
     s->policy = p;
     p = (struct workload_policy){ 0 };
@@ -159,7 +95,7 @@ static bool wants_socket(void *ctx, const struct compose_service *service)
 /* docker's files lie in the engine's folder, and containers must be able to pass through those above. */
 static int let_docker_in(struct workload_boot *s, struct err *err)
 {
-    if (path_set(s->views, sizeof(s->views), err, "%s/" ENGINE "/views", s->folder) < 0)
+    if (path_set(s->views, sizeof(s->views), err, "%s/" WORKLOAD_ENGINE "/views", s->folder) < 0)
         return -1;
     return chmod(s->folder, 0711) == 0
                ? 0

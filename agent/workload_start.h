@@ -14,11 +14,6 @@
 #include "agent/service_sockets.h"
 #include "agent/workload.h"
 
-/** In the folder of private copies: the one that counts, and what says of which boot it is, once it is whole.
- */
-#define WORKLOAD_CURRENT "current"
-#define WORKLOAD_MARKER  "boot"
-
 struct workload_boot;
 
 struct workload_boot_options { /* all kept by the caller as long as the workload_boot */
