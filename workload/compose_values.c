@@ -225,6 +225,9 @@ static struct compose_pair split_pair(struct compose_reader *r, const struct yam
     size_t n = strcspn(text, separators);
     if (n == 0)
         compose_fail(r, v->at, "%s: \"%.40s\": a name is missing", what, text);
+    if (text[n] && !strcmp(what, "environment") && (text[n - 1] == ' ' || text[n - 1] == '\t'))
+        compose_fail(r, v->at, "%s: \"%.40s\": a blank would belong to the name: write NAME=VALUE", what,
+                     text);
     return (struct compose_pair){ compose_copy(r, bytes_of(text, n)), text[n] ? text + n + 1 : NULL, v->at };
 }
 

@@ -75,8 +75,9 @@ static void lint_mounts(struct linter *l, const struct compose_service *s)
         want_file(l, COMPOSE_FILE, m->at, what, m->path, true);
         if (!m->read_only)
             WARNING(l, m->at,
-                    "%s: %s is mounted read-only, for it is measured: write :ro, or use a named volume", what,
-                    m->source);
+                    "%s: %s is mounted read-only, as all files of a workload are: write :ro, or use a named "
+                    "volume",
+                    what, m->source);
     }
 }
 

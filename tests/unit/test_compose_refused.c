@@ -103,6 +103,7 @@ static void members(void **state)
         { "command: [[a]]", "4, column 15", "want a string" },
         { "environment: text", "4, column 18", "mapping or a list" },
         { "environment: [=x]", "4, column 19", "name is missing" },
+        { "environment: [a = x]", "4, column 19", "a blank would belong to the name" },
         { "environment: {a: [b]}", "4, column 22", "want a string" },
         { "env_file: /etc/passwd", "4, column 15", "refused" },
         { "env_file: ../x", "4, column 15", "refused" },
