@@ -5,6 +5,7 @@
 #include "base/auto.h"
 #include "base/digest.h"
 #include "base/enc.h"
+#include "workload/spec_range.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -380,6 +381,10 @@ int docker_network(const json_t *in, json_t **out, struct err *err)
         json_t *subnet = json_pack("{s:s}", "Subnet", text_of(one, "subnet"));
         if (*text_of(one, "gateway"))
             json_object_set_new(subnet, "Gateway", shared(json_object_get(one, "gateway")));
+        const json_t *range = json_object_get(one, "lease_range");
+        char prefix[SPEC_ADDRESS_SIZE + 4];
+        if (range && spec_range_write(text_of(range, "start_ip"), text_of(range, "end_ip"), prefix) == 0)
+            json_object_set_new(subnet, "IPRange", json_string(prefix));
         json_array_append_new(subnets, subnet);
     }
     *out = json_pack("{s:s, s:b, s:s, s:b, s:b, s:O, s:o, s:{s:o}}", "Name", text_of(in, "name"),

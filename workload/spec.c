@@ -1,4 +1,5 @@
 #include "workload/spec.h"
+#include "workload/spec_range.h"
 
 #include "base/auto.h"
 #include "base/digest.h"
@@ -375,16 +376,29 @@ static json_t *own_labels(const char *project, const struct compose_pairs *given
     return labels;
 }
 
+static int set_range(json_t *subnet, const char *range, struct err *err)
+{
+    char first[SPEC_ADDRESS_SIZE], last[SPEC_ADDRESS_SIZE];
+    if (!range)
+        return 0;
+    if (spec_range_read(range, first, last) < 0)
+        return err_set(err, ERR_INPUT, 0, "ip_range %.60s is no range", range);
+    return json_object_set_new(subnet, "lease_range",
+                               json_pack("{s:s, s:s}", "start_ip", first, "end_ip", last));
+}
+
 int spec_network(const char *project, const struct compose_network *n, json_t **out, struct err *err)
 {
     char name[SPEC_NAME_SIZE];
-    json_t *subnets = json_array();
+    AUTO(json_drop) json_t *subnets = json_array();
     for (size_t i = 0; i < n->subnet_count; i++) {
         json_t *subnet = json_pack("{s:s}", "subnet", n->subnets[i].subnet);
         set_text(subnet, "gateway", n->subnets[i].gateway);
         json_array_append_new(subnets, subnet);
+        if (set_range(subnet, n->subnets[i].ip_range, err) < 0)
+            return -1;
     }
-    *out = json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:o}", "name",
+    *out = json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:O}", "name",
                      spec_scoped_name(project, n->given, n->name, name), "driver",
                      n->driver ? n->driver : "bridge", "internal", n->internal, "ipv6_enabled", n->ipv6,
                      "dns_enabled", 1, "labels", own_labels(project, &n->labels), "options",

@@ -230,10 +230,14 @@ services:
   other:
     image: localhost/site:1
     networks: [apart]
-networks: {apart: {}}
+networks: {apart: {ipam: {config: [{subnet: 10.77.0.0/24, gateway: 10.77.0.1, ip_range: 10.77.0.192/26}]}}}
 """)
         state = self.until_healthy("web")
         self.assertEqual((state["web"]["health"], state["web"]["up"]), ("healthy", "up"))
+        address = subprocess.run(["nsenter", "-t", state["other"]["pid"], "-n", "--", "/bin/busybox", "ip", "-o", "-4", "addr"],
+                                 capture_output=True, text=True).stdout
+        last = int(re.search(r"inet 10\.77\.0\.(\d+)/24", address).group(1))
+        self.assertGreaterEqual(last, 192)
         self.assertEqual((state["prepare"]["status"], state["prepare"]["code"]), ("exited", "0"))
         time.sleep(4)
         log = self.w.log("workload_a-client_1").replace("\nO:", "").replace("O:", "")
