@@ -61,7 +61,7 @@ static int run_update(int argc, char **argv)
 const struct command command_build_image = {
     "build-image",
     "[-o BASE] [--workload DIR] [--format F] [--secure-boot-key KEY.pem --secure-boot-cert CERT.pem] "
-    "[--sign-key KEY.pem]",
+    "[--sign-key KEY.pem] [--volume MIB]",
     "Builds a disk image with measured boot, verified root and the agent",
     "Runs scripts/build-image; see its --help, and docs/image.md.\n",
     run_build,

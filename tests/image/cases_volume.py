@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 
-from suite import BOOT_SECONDS, ask, collaterals, compare, partition
+import vm
+from suite import BOOT_SECONDS, NONCE, ROOT, ask, collaterals, compare, get, partition
 
 VOLUME = 5       # partition
 HEADER = 2 << 20
@@ -159,3 +160,19 @@ def case_volume_host_tpm(s):
     disk = s.make("strict", "--volume", "32", "--seal", "strong")
     refused(s, "strict", disk, "is not inside its TEE, so the host would know the key")
     assert read_volume(disk, 9) == b"cvm-agent"
+
+
+def case_volume_workload(s):
+    """containers run from the part of the volume that has a key of the boot, and PCR 23 and 15 are as predicted"""
+    subprocess.run([f"{ROOT}/scripts/example-workload", f"{s.work}/kept"], check=True, stdout=subprocess.DEVNULL)
+    folder = f"{s.work}/kept/workload"
+    disk = s.make("kept", "--workload", folder, "--volume", "192", "--accept-host-vtpm", "--workload-on-volume")
+    done = s.run("predict", disk, "--firmware", vm.CODE, "--workload", folder, "--json", "--all", "-o", f"{s.work}/kept.json")
+    assert done.returncode == 0, done.stderr
+    predicted = {str(row["pcr"]): row for row in json.loads(done.stdout)["pcrs"]}
+    with s.boot_again("kept", disk) as m:
+        line(m, "boot 1 on it; the workload lies on it")
+        collaterals(m)
+        m.wait(lambda: '"state":"running"' in m.said() or "state=running" in m.said(), BOOT_SECONDS * 2, "the workload runs")
+        compare(predicted, get(m, f"/collaterals/{NONCE}"))
+    assert b"/bin/busybox" not in read_volume(disk), "a container's settings lie on the disk as they are"
