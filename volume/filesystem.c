@@ -7,7 +7,7 @@
 #define PROGRAM   "/usr/sbin/mke2fs"
 #define WORDS_MAX 20
 
-int filesystem_make(const char *device, const char *label, const char *blocks, bool journal, struct err *err)
+int filesystem_make(const char *device, const char *label, bool journal, struct err *err)
 {
     static const char *const fixed[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-L" };
     static const char *const env[] = { "PATH=/usr/sbin:/usr/bin", NULL };
@@ -20,8 +20,6 @@ int filesystem_make(const char *device, const char *label, const char *blocks, b
     argv[n++] = "-O";
     argv[n++] = journal ? "has_journal" : "^has_journal";
     argv[n++] = device;
-    if (blocks)
-        argv[n++] = blocks;
     argv[n] = NULL;
     pid_t pid;
     int status = -1;

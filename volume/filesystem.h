@@ -6,9 +6,7 @@
 
 #include <stdbool.h>
 
-/** @param blocks   how many of 4096 bytes it takes, as text; NULL: all of the device
- *  @param journal  without one it is made faster and does not outlive a power cut */
-MUST_USE int filesystem_make(const char *device, const char *label, const char *blocks, bool journal,
-                             struct err *err);
+/** @param journal  without one it is made faster and does not outlive a power cut */
+MUST_USE int filesystem_make(const char *device, const char *label, bool journal, struct err *err);
 
 #endif

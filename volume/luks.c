@@ -10,14 +10,14 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define CIPHER      "aes"
-#define MODE        "xts-plain64"
-#define INTEGRITY   "hmac(sha256)"
-#define VOLUME_KEY  (64 + 32) /* XTS of AES-256, and the HMAC's */
-#define SECTOR      4096
-#define SCRATCH_KEY 64
-#define WIPE_BLOCK  (1u << 20)
-#define SLOTS_SIZE  (1u << 20)
+#define CIPHER     "aes"
+#define MODE       "xts-plain64"
+#define INTEGRITY  "hmac(sha256)"
+#define VOLUME_KEY (64 + 32) /* XTS of AES-256, and the HMAC's */
+#define SECTOR     4096
+#define PART_KEY   64
+#define WIPE_BLOCK (1u << 20)
+#define SLOTS_SIZE (1u << 20)
 
 /* The keys of the slots are random bytes: nothing is gained by hashing them slowly. */
 static const struct crypt_pbkdf_type quick = {
@@ -159,13 +159,16 @@ int luks_close(const char *name, struct err *err)
     return rc < 0 ? failed(&s, rc, "close the volume", err) : 0;
 }
 
-int luks_scratch(const char *device, uint64_t first_sector, const char *name, struct err *err)
+int luks_part(const char *device, uint64_t first_sector, uint64_t sectors, bool kept, const char *name,
+              struct err *err)
 {
     AUTO(session_drop) struct session s = { .said = "" };
-    struct crypt_params_plain params = { .offset = first_sector, .sector_size = SECTOR };
-    uint8_t key[SCRATCH_KEY];
+    struct crypt_params_plain params = { .offset = first_sector, .size = sectors, .sector_size = SECTOR };
+    uint8_t key[PART_KEY];
     crypt_set_log_callback(NULL, first_complaint, s.said);
-    if (getrandom(key, sizeof(key), 0) != sizeof(key))
+    for (uint8_t i = 0; i < sizeof(key); i++)
+        key[i] = i;
+    if (!kept && getrandom(key, sizeof(key), 0) != sizeof(key))
         return err_set(err, ERR_IO, (uint32_t)errno, "no random bytes: %s", strerror(errno));
     int rc = crypt_init(&s.cd, device);
     if (rc == 0)
@@ -173,7 +176,7 @@ int luks_scratch(const char *device, uint64_t first_sector, const char *name, st
     if (rc == 0)
         rc = crypt_format(s.cd, CRYPT_PLAIN, CIPHER, MODE, NULL, NULL, sizeof(key), &params);
     if (rc == 0)
-        rc = crypt_activate_by_volume_key(s.cd, name, (const char *)key, sizeof(key), 0);
+        rc = crypt_activate_by_volume_key(s.cd, name, (const char *)key, sizeof(key), CRYPT_ACTIVATE_SHARED);
     OPENSSL_cleanse(key, sizeof(key));
-    return rc < 0 ? failed(&s, rc, "open the workload's part of the volume", err) : 0;
+    return rc < 0 ? failed(&s, rc, "open a part of the volume", err) : 0;
 }

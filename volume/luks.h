@@ -30,10 +30,13 @@ MUST_USE int luks_open(const char *file, const char *partition, const char *name
 MUST_USE int luks_wipe(const char *file, const char *partition, const char *name, void (*progress)(unsigned),
                        struct err *err);
 
-/** Activates a second encryption over the sectors of a device from an offset on, AES-256-XTS under a key that
- * is made now and kept nowhere. What earlier boots wrote there is noise.
- *  @param name  below /dev/mapper */
-MUST_USE int luks_scratch(const char *device, uint64_t first_sector, const char *name, struct err *err);
+/** Activates a part of an open volume under a second encryption, AES-256-XTS. Parts may be used side by side.
+ *  @param sectors  of 512 bytes; 0: all that follow
+ *  @param kept     under a key that everybody knows, for what is there to stay: the volume's own keys protect
+ * it; else under one that is made now and kept nowhere, so that what earlier boots wrote there is noise
+ *  @param name     below /dev/mapper */
+MUST_USE int luks_part(const char *device, uint64_t first_sector, uint64_t sectors, bool kept,
+                       const char *name, struct err *err);
 
 MUST_USE int luks_close(const char *name, struct err *err);
 

@@ -125,7 +125,7 @@ static int run(struct err *err)
         return -1;
     v.partition = path;
     if (tpm_open(TPM_DEVICE, &t, err) < 0 || check_place(t, &v.settings, err) < 0
-        || make_and_open(&v, t, err) < 0 || volume_mount(&boots, err) < 0
+        || make_and_open(&v, t, err) < 0 || volume_mount(&v, &boots, err) < 0
         || volume_publish(&v, boots, err) < 0 || (v.settings.workload && volume_mount_workload(err) < 0))
         return -1;
     say(5, "volume %s is open, boot %lu on it%s", v.uuid, boots,

@@ -27,19 +27,20 @@ static int count_boot(unsigned long *boots, struct err *err)
     return 0;
 }
 
-int volume_mount(unsigned long *boots, struct err *err)
+int volume_mount(const struct volume *v, unsigned long *boots, struct err *err)
 {
-    if (dir_make(VOLUME_FOLDER, 0711, err) < 0)
+    const char *device;
+    if (volume_state_device(v, &device, err) < 0 || dir_make(VOLUME_FOLDER, 0711, err) < 0)
         return -1;
-    if (mount("/dev/mapper/" VOLUME_NAME, VOLUME_FOLDER, "ext4", MS_NOSUID | MS_NODEV, NULL) < 0)
+    if (mount(device, VOLUME_FOLDER, "ext4", MS_NOSUID | MS_NODEV, NULL) < 0)
         return err_set(err, ERR_IO, (uint32_t)errno, "cannot mount the volume: %s", strerror(errno));
     return count_boot(boots, err);
 }
 
 int volume_mount_workload(struct err *err)
 {
-    if (luks_scratch("/dev/mapper/" VOLUME_NAME, STATE_SECTORS, WORKLOAD_NAME, err) < 0
-        || filesystem_make("/dev/mapper/" WORKLOAD_NAME, WORKLOAD_NAME, NULL, false, err) < 0
+    if (luks_part("/dev/mapper/" VOLUME_NAME, VOLUME_STATE_SECTORS, 0, false, WORKLOAD_NAME, err) < 0
+        || filesystem_make("/dev/mapper/" WORKLOAD_NAME, WORKLOAD_NAME, false, err) < 0
         || dir_make(WORKLOAD_FOLDER, 0755, err) < 0)
         return -1;
     if (mount("/dev/mapper/" WORKLOAD_NAME, WORKLOAD_FOLDER, "ext4", MS_NOSUID | MS_NODEV, NULL) < 0)

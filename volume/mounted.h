@@ -10,7 +10,7 @@
 
 /** Mounts the open volume, nosuid and nodev, and counts the boot in a file on it.
  *  @param boots  1 at the first; lower than a boot before says that the host put an old copy back */
-MUST_USE int volume_mount(unsigned long *boots, struct err *err);
+MUST_USE int volume_mount(const struct volume *v, unsigned long *boots, struct err *err);
 
 /** Makes a file system on the rest of the volume, under a key of this boot, and mounts it where the private
  * copy of the workload and the engine's storage go. */

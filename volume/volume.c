@@ -79,17 +79,34 @@ static int make_luks(const struct volume *v, const struct secrets *s, struct err
     return luks_format(v->header_file, v->partition, keys, line, err);
 }
 
+int volume_state_device(const struct volume *v, const char **device, struct err *err)
+{
+    *device = v->settings.workload ? "/dev/mapper/" VOLUME_STATE_NAME : DEVICE;
+    return v->settings.workload ? luks_part(DEVICE, 0, VOLUME_STATE_SECTORS, true, VOLUME_STATE_NAME, err)
+                                : 0;
+}
+
+static int make_filesystem(const struct volume *v, struct err *err)
+{
+    const char *device;
+    struct err ignored = { 0 };
+    if (volume_state_device(v, &device, err) < 0)
+        return -1;
+    int rc = filesystem_make(device, VOLUME_NAME, true, err);
+    if (!v->settings.workload)
+        return rc;
+    return luks_close(VOLUME_STATE_NAME, rc < 0 ? &ignored : err) < 0 ? -1 : rc;
+}
+
 static int fill(const struct volume *v, const struct secrets *s, struct err *err)
 {
     char uuid[LUKS_UUID_SIZE];
     if (luks_open(v->header_file, v->partition, VOLUME_NAME, LUKS_SLOT_SEALED, s->slot, true, uuid, err) < 0)
         return -1;
-    int rc =
-        luks_wipe(v->header_file, v->partition, VOLUME_NAME, v->progress, err) < 0
-                || filesystem_make(DEVICE, VOLUME_NAME, v->settings.workload ? STATE_BLOCKS : NULL, true, err)
-                       < 0
-            ? -1
-            : 0;
+    int rc = luks_wipe(v->header_file, v->partition, VOLUME_NAME, v->progress, err) < 0
+                     || make_filesystem(v, err) < 0
+                 ? -1
+                 : 0;
     struct err ignored = { 0 };
     return luks_close(VOLUME_NAME, rc < 0 ? &ignored : err) < 0 ? -1 : rc;
 }

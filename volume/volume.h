@@ -11,10 +11,10 @@
 
 #define VOLUME_NAME "cvm-volume" /* below /dev/mapper */
 
-/** Where the workload lies on the volume too: what is kept has the first 16 MiB, the rest is new at each
+/** Where the workload lies on the volume too, this first part of it is kept, and the rest is new at each
  * boot. */
-#define STATE_BLOCKS  "4096"
-#define STATE_SECTORS (4096u * 8)
+#define VOLUME_STATE_NAME    "cvm-state"
+#define VOLUME_STATE_SECTORS (16u << 11) /* 16 MiB */
 
 struct volume {
     const char *partition;   /* "/dev/vda5" */
@@ -28,6 +28,9 @@ struct volume {
 };
 
 void volume_done(struct volume *v);
+
+/** The device that is kept: all of the open volume, or its first part, which is activated by this. */
+MUST_USE int volume_state_device(const struct volume *v, const char **device, struct err *err);
 
 /** Formats a marked partition, with a new key sealed to the present state. Ends with nothing active. */
 MUST_USE int volume_create(struct volume *v, struct tpm *t, struct err *err);
