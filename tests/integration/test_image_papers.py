@@ -17,7 +17,7 @@ BUILD, DATA = (os.path.abspath(p) for p in sys.argv[1:3])
 del sys.argv[1:3]
 CLI = f"{BUILD}/bin/cvm-cli"
 MIB = 1 << 20
-TOOLS = ("sgdisk", "mkfs.vfat", "mmd", "mcopy", "veritysetup", "openssl", "sbverify", "debugfs", "mke2fs")
+TOOLS = ("sgdisk", "mkfs.vfat", "mmd", "mcopy", "veritysetup", "openssl", "sbverify", "debugfs", "mke2fs", "mkfs.erofs", "jq")
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
@@ -348,6 +348,13 @@ class Installed(Folder):
         for words in (("--secure-boot-key", "image.key"), ("--update-lock",), ("--lock",)):
             done = subprocess.run([*run, "build-image", *words], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             self.assertEqual(done.returncode, 2, (words, done.stderr))
+
+    def test_key_is_tried_first(self):
+        for key, says in (("other.key", "P-256 or Ed25519"), ("ed.pub", "private key")):
+            done = self.cli("build-image", "--no-install", "--test", "--agent", BUILD, "--sign-key", key, "-o", "built/x")
+            self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+            self.assertIn(says, done.stderr)
+            self.assertEqual(os.listdir(f"{self.folder}/built"), [])
 
 
 if __name__ == "__main__":
