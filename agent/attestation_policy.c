@@ -1,5 +1,6 @@
 #include "agent/attestation_policy.h"
 
+#include "agent/acts.h"
 #include "agent/operate.h"
 #include "agent/server.h"
 #include "base/auto.h"
@@ -69,7 +70,8 @@ static int work_put(struct request *r, struct buf *out, struct err *err)
     char folder[PATH_MAX], path[PATH_MAX], hex[65];
     uint8_t hash[32];
     struct bytes text = buf_bytes(&r->body);
-    if (check_text(text, err) < 0 || folder_of(r, folder, err) < 0 || dir_make(folder, 0700, err) < 0)
+    if (check_text(text, err) < 0 || acts_ready(operate_acts(server_operate(r->server)), err) < 0
+        || folder_of(r, folder, err) < 0 || dir_make(folder, 0700, err) < 0)
         return -1;
     unsigned version = latest(folder, 0) + 1;
     if (version > VERSION_MAX)
@@ -79,9 +81,10 @@ static int work_put(struct request *r, struct buf *out, struct err *err)
     if (version > ATTESTATION_POLICY_KEPT)
         (void)!latest(folder, version - ATTESTATION_POLICY_KEPT + 1);
     sha256(text, hash);
-    buf_printf(out, "{\"version\":%u,\"sha256\":\"%s\"}\n", version,
-               hex_to(hex, bytes_of(hash, sizeof(hash))));
-    return 0;
+    hex_to(hex, bytes_of(hash, sizeof(hash)));
+    buf_printf(out, "{\"version\":%u,\"sha256\":\"%s\"}\n", version, hex);
+    AUTO(json_drop) json_t *what = json_pack("{s:i,s:s}", "version", (int)version, "sha256", hex);
+    return operate_record(r, "attestation-policy-put", what, NULL, err);
 }
 
 int attestation_policy_put_begin(struct request *r, struct err *err)

@@ -311,6 +311,9 @@ class Route(unittest.TestCase):
             self.assertEqual(self.post(b"{}", path, side="external", headers=auth)[0], 201)
             auth["Authorization"] = "Bearer " + "A" * 32
             self.assertEqual(self.post(b"{}", path, side="external", headers=auth)[0], 401)
+        acts = [a for a in self.agent.get("/journal")["acts"].values() if a["verb"] == "attestation-policy-put"]
+        self.assertIn(({"version": 2, "sha256": hashlib.sha256(second).hexdigest()}, "done", "internal"),
+                      [(a["what"], a["outcome"], a["from"]) for a in acts])
         for _ in range(100):
             status, _, answer = self.post(b"{}", path)
             self.assertEqual(status, 201)
