@@ -36,6 +36,8 @@ def give_to_agent(paths, state=None):
         return
     for folder in {state, *(private_folder(os.path.abspath(path)) for path in paths)} - {None} if os.geteuid() == 0 else ():
         for place, folders, files in os.walk(folder):
+            if "engine" in folders:
+                folders.remove("engine")  # cvm-agent-priv's own, of a start before
             for name in ["", *folders, *files]:
                 os.chown(os.path.join(place, name), user.pw_uid, user.pw_gid, follow_symlinks=False)
 
