@@ -42,7 +42,8 @@ int call_collaterals(struct call *c, struct http_response *out);
 
 /* How the peer is judged on https. */
 #define JUDGE_OPTIONS(c)                                                                                     \
-    { "trust-emulator", OPTION_TEXT, &(c).roots }, { "certs", OPTION_TEXT, &(c).certs },                     \
+    { "pin", OPTION_TEXT, &(c).pin }, { "insecure", OPTION_FLAG, &(c).insecure },                            \
+        { "trust-emulator", OPTION_TEXT, &(c).roots }, { "certs", OPTION_TEXT, &(c).certs },                 \
         { "accept-tcb", OPTION_TEXT, &(c).accept_tcb },                                                      \
     {                                                                                                        \
         "accept-self-asserted-ak", OPTION_FLAG, &(c).self_asserted                                           \

@@ -14,8 +14,6 @@ static int run_collaterals(int argc, char **argv)
         { "o", OPTION_TEXT, &c.file },
         { "bank", OPTION_TEXT, &c.bank },
         { "fresh", OPTION_FLAG, &c.fresh },
-        { "pin", OPTION_TEXT, &c.pin },
-        { "insecure", OPTION_FLAG, &c.insecure },
         JUDGE_OPTIONS(c),
     };
     AUTO(http_response_done) struct http_response r = { 0 };
@@ -40,8 +38,6 @@ static int run_golden(int argc, char **argv)
         { "o", OPTION_TEXT, &c.file },
         { "all", OPTION_FLAG, &c.all },
         { "pcrs", OPTION_TEXT, &c.pcrs },
-        { "pin", OPTION_TEXT, &c.pin },
-        { "insecure", OPTION_FLAG, &c.insecure },
         JUDGE_OPTIONS(c),
     };
     AUTO(http_response_done) struct http_response collaterals = { 0 }, r = { 0 };

@@ -52,8 +52,6 @@ static int run_token(int argc, char **argv)
     const struct option_row rows[] = {
         { "owner-key", OPTION_TEXT, &key },
         { "rotate", OPTION_FLAG, &rotate },
-        { "pin", OPTION_TEXT, &m.call.pin },
-        { "insecure", OPTION_FLAG, &m.call.insecure },
         JUDGE_OPTIONS(m.call),
     };
     int rc = options_parse(m.call.command, argc, argv, rows, ARRAY_SIZE(rows), args, 1, 2);
@@ -108,10 +106,9 @@ static int print_plain(const struct http_response *r)
 static int logs(struct manage *m, const char *token, const char *path, bool follow, bool json)
 {
     AUTO(http_response_done) struct http_response r = { 0 };
-    int rc = manage_token(m, token);
-    if (rc || (rc = manage_begin(m)))
+    int rc = manage_begin_as(m, token);
+    if (rc)
         return rc;
-    manage_authorize(m);
     rc = manage_send(m, "GET", path, bytes_of(NULL, 0), follow ? print_now : NULL, &r);
     if (rc || follow)
         return rc;
@@ -126,14 +123,8 @@ static int run_logs(int argc, char **argv)
     bool follow = false, json = false;
     AUTO(buf_done) struct buf path = buf_new(MANAGE_PATH_MAX - 1);
     const struct option_row rows[] = {
-        { "name", OPTION_LIST, &names },
-        { "tail", OPTION_TEXT, &tail },
-        { "since", OPTION_TEXT, &since },
-        { "follow", OPTION_FLAG, &follow },
-        { "json", OPTION_FLAG, &json },
-        { "pin", OPTION_TEXT, &m.call.pin },
-        { "insecure", OPTION_FLAG, &m.call.insecure },
-        JUDGE_OPTIONS(m.call),
+        { "name", OPTION_LIST, &names },    { "tail", OPTION_TEXT, &tail }, { "since", OPTION_TEXT, &since },
+        { "follow", OPTION_FLAG, &follow }, { "json", OPTION_FLAG, &json }, JUDGE_OPTIONS(m.call),
     };
     int rc = options_parse(m.call.command, argc, argv, rows, ARRAY_SIZE(rows), args, 1, 2);
     if (rc)
@@ -164,10 +155,9 @@ static int maintenance(struct manage *m, const char *token, const char *action, 
     unsigned long seconds = delay && isdigit((unsigned char)*delay) ? strtoul(delay, &end, 10) : 0;
     if (delay && (!end || *end || seconds > 86400))
         return fail(STATUS_USAGE, "--delay", "wants seconds, at most 86400", NULL);
-    int rc = manage_token(m, token);
-    if (rc || (rc = manage_begin(m)))
+    int rc = manage_begin_as(m, token);
+    if (rc)
         return rc;
-    manage_authorize(m);
     manage_header(m, "Content-Type: application/json");
     snprintf(body, sizeof(body), "{\"action\":\"%s\",\"delay_seconds\":%lu}", action, seconds);
     return manage_send_and_print(m, "POST", "/maintenance-mode", bytes_str(body));
@@ -179,8 +169,6 @@ static int run_maintenance(int argc, char **argv)
     const char *args[3] = { NULL, NULL, NULL }, *delay = NULL;
     const struct option_row rows[] = {
         { "delay", OPTION_TEXT, &delay },
-        { "pin", OPTION_TEXT, &m.call.pin },
-        { "insecure", OPTION_FLAG, &m.call.insecure },
         JUDGE_OPTIONS(m.call),
     };
     int rc = options_parse(m.call.command, argc, argv, rows, ARRAY_SIZE(rows), args, 2, 3);
@@ -201,9 +189,8 @@ static int livepatch(struct manage *m, const char *token, const char *path)
     AUTO(free_u8) uint8_t *module = NULL;
     size_t n = 0;
     int rc = read_input(path, MODULE_MAX, &module, &n);
-    if (rc || (rc = manage_token(m, token)) || (rc = manage_begin(m)))
+    if (rc || (rc = manage_begin_as(m, token)))
         return rc;
-    manage_authorize(m);
     manage_header(m, "Content-Type: application/octet-stream");
     return manage_send_and_print(m, "POST", "/livepatch", bytes_of(module, n));
 }
@@ -213,8 +200,6 @@ static int run_livepatch(int argc, char **argv)
     struct manage m = { .call = { .command = &command_livepatch } };
     const char *args[3] = { NULL, NULL, NULL };
     const struct option_row rows[] = {
-        { "pin", OPTION_TEXT, &m.call.pin },
-        { "insecure", OPTION_FLAG, &m.call.insecure },
         JUDGE_OPTIONS(m.call),
     };
     int rc = options_parse(m.call.command, argc, argv, rows, ARRAY_SIZE(rows), args, 2, 3);

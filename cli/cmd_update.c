@@ -123,9 +123,10 @@ static int run_update(int argc, char **argv)
     const char *args[3] = { NULL, NULL, NULL }, *key = NULL, *version = NULL, *set = getenv("CVM_API_TOKEN");
     bool dry_run = false;
     const struct option_row rows[] = {
-        { "dry-run", OPTION_FLAG, &dry_run },          { "owner-key", OPTION_TEXT, &key },
-        { "owner-version", OPTION_TEXT, &version },    { "pin", OPTION_TEXT, &m.call.pin },
-        { "insecure", OPTION_FLAG, &m.call.insecure }, JUDGE_OPTIONS(m.call),
+        { "dry-run", OPTION_FLAG, &dry_run },
+        { "owner-key", OPTION_TEXT, &key },
+        { "owner-version", OPTION_TEXT, &version },
+        JUDGE_OPTIONS(m.call),
     };
     int rc = options_parse(m.call.command, argc, argv, rows, ARRAY_SIZE(rows), args, 1, 3);
     if (rc)

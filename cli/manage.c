@@ -77,6 +77,16 @@ void manage_authorize(struct manage *m)
     manage_header(m, m->authorization);
 }
 
+int manage_begin_as(struct manage *m, const char *token)
+{
+    int rc = manage_token(m, token);
+    if (rc == 0)
+        rc = manage_begin(m);
+    if (rc == 0)
+        manage_authorize(m);
+    return rc;
+}
+
 /* ---- requests ---- */
 
 struct bar {

@@ -29,6 +29,9 @@ int manage_token(struct manage *m, const char *argument);
  * its key, unless --insecure. */
 int manage_begin(struct manage *m);
 
+/** manage_token(), manage_begin() and manage_authorize(). */
+int manage_begin_as(struct manage *m, const char *token);
+
 /** Adds a header line, which must stay as long as m. */
 void manage_header(struct manage *m, const char *line);
 void manage_authorize(struct manage *m);

@@ -126,3 +126,12 @@ void arena_release(struct arena *a, struct arena_mark mark)
         a->top->at = mark.at;
     a->used = mark.used;
 }
+
+void arena_text_put(struct arena_text *t, const char *p, size_t n)
+{
+    while (n > t->cap - t->n)
+        t->p = arena_grow(t->arena, t->p, t->cap, &t->cap, 1);
+    if (n)
+        memcpy(t->p + t->n, p, n);
+    t->n += n;
+}

@@ -53,4 +53,15 @@ void arena_release(struct arena *a, struct arena_mark mark);
 __attribute__((format(printf, 3, 4), noreturn)) void arena_fail(struct arena *a, enum err_kind kind,
                                                                 const char *fmt, ...);
 
+/** A text that grows. */
+struct arena_text {
+    struct arena *arena;
+    char *p; /* not terminated; NULL while n is 0 */
+    size_t n;
+    uint32_t cap;
+};
+
+/** Appends n bytes. */
+void arena_text_put(struct arena_text *t, const char *p, size_t n);
+
 #endif

@@ -144,32 +144,16 @@ static const struct value *upper(struct call *c, const struct value *const *arg)
     return change_case(c, arg[0], true);
 }
 
-struct joined {
-    struct arena *arena;
-    char *p;
-    size_t n;
-    uint32_t cap;
-};
-
-static void join(struct joined *j, const char *p, size_t n)
-{
-    while (n > j->cap - j->n)
-        j->p = arena_grow(j->arena, j->p, j->cap, &j->cap, 1);
-    if (n)
-        memcpy(j->p + j->n, p, n);
-    j->n += n;
-}
-
 static const struct value *concat(struct call *c, const struct value *const *arg)
 {
-    struct joined out = { .arena = c->arena };
+    struct arena_text out = { .arena = c->arena };
     for (uint32_t i = 0; i < arg[1]->n; i++) {
         const struct value *s = arg[1]->type == V_ARRAY ? arg[1]->item[i] : arg[1]->table->key[i];
         if (s->type != V_STRING)
             return NULL;
         if (i)
-            join(&out, arg[0]->text, arg[0]->n);
-        join(&out, s->text, s->n);
+            arena_text_put(&out, arg[0]->text, arg[0]->n);
+        arena_text_put(&out, s->text, s->n);
     }
     return view(c, out.n ? out.p : "", out.n);
 }
@@ -177,24 +161,24 @@ static const struct value *concat(struct call *c, const struct value *const *arg
 static const struct value *replaced(struct call *c, const struct value *s, const struct value *old,
                                     const struct value *new)
 {
-    struct joined out = { .arena = c->arena };
+    struct arena_text out = { .arena = c->arena };
     size_t at = 0;
     if (old->n == 0) { /* before every code point, and at the end */
         for (size_t len; at < s->n; at += len) {
             uint32_t r;
             len = text_utf8_get(s->text + at, s->n - at, &r);
-            join(&out, new->text, new->n);
-            join(&out, s->text + at, len);
+            arena_text_put(&out, new->text, new->n);
+            arena_text_put(&out, s->text + at, len);
         }
-        join(&out, new->text, new->n);
+        arena_text_put(&out, new->text, new->n);
         return view(c, out.n ? out.p : "", out.n);
     }
     for (int64_t hit = find(s, old, 0); hit >= 0; hit = find(s, old, at)) {
-        join(&out, s->text + at, (size_t)hit - at);
-        join(&out, new->text, new->n);
+        arena_text_put(&out, s->text + at, (size_t)hit - at);
+        arena_text_put(&out, new->text, new->n);
         at = (size_t)hit + old->n;
     }
-    join(&out, s->text + at, s->n - at);
+    arena_text_put(&out, s->text + at, s->n - at);
     return view(c, out.n ? out.p : "", out.n);
 }
 
@@ -207,7 +191,7 @@ static const struct value *replace(struct call *c, const struct value *const *ar
 static const struct value *replace_n(struct call *c, const struct value *const *arg)
 {
     const struct value *map = arg[0], *s = arg[1];
-    struct joined out = { .arena = c->arena };
+    struct arena_text out = { .arena = c->arena };
     value_sort(map);
     for (uint32_t k = 0; k < map->n; k++)
         if (map->table->key[k]->type != V_STRING || map->table->val[k]->type != V_STRING
@@ -220,9 +204,9 @@ static const struct value *replace_n(struct call *c, const struct value *const *
         while (k < map->n && !starts(&rest, map->table->key[k]))
             k++;
         if (k < map->n)
-            join(&out, map->table->val[k]->text, map->table->val[k]->n);
+            arena_text_put(&out, map->table->val[k]->text, map->table->val[k]->n);
         else
-            join(&out, s->text + at, 1);
+            arena_text_put(&out, s->text + at, 1);
         at += k < map->n ? map->table->key[k]->n : 1;
     }
     return view(c, out.n ? out.p : "", out.n);

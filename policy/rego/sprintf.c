@@ -8,20 +8,13 @@
 #include <stdlib.h>
 
 struct out {
-    struct arena *arena;
+    struct arena_text text;
     struct buf *scratch;
-    char *p;
-    size_t n;
-    uint32_t cap;
 };
 
 static void put(struct out *o, const char *p, size_t n)
 {
-    while (n > o->cap - o->n)
-        o->p = arena_grow(o->arena, o->p, o->cap, &o->cap, 1);
-    if (n)
-        memcpy(o->p + o->n, p, n);
-    o->n += n;
+    arena_text_put(&o->text, p, n);
 }
 
 static void put_str(struct out *o, const char *s)
@@ -70,8 +63,8 @@ static struct bytes rego_text(struct out *o, const struct value *v)
     *o->scratch = buf_new((size_t)16 << 20);
     value_put_rego(o->scratch, v);
     if (o->scratch->failed)
-        arena_fail(o->arena, ERR_TOO_LARGE, "a text that sprintf made is too long");
-    return bytes_of(arena_copy(o->arena, buf_bytes(o->scratch).p, o->scratch->n), o->scratch->n);
+        arena_fail(o->text.arena, ERR_TOO_LARGE, "a text that sprintf made is too long");
+    return bytes_of(arena_copy(o->text.arena, buf_bytes(o->scratch).p, o->scratch->n), o->scratch->n);
 }
 
 /* A number that Go reads as an integer. */
@@ -185,16 +178,16 @@ static bool put_base(struct out *o, struct spec s, struct bytes digits, unsigned
 
 static void put_quoted(struct out *o, struct spec s, struct bytes text)
 {
-    struct out quoted = { .arena = o->arena };
+    struct out quoted = { .text.arena = o->text.arena };
     const struct value v = { .type = V_STRING, .text = (const char *)text.p, .n = (uint32_t)text.n };
     struct bytes q = rego_text(o, &v);
     put(&quoted, (const char *)q.p, q.n);
-    pad(o, &s, quoted.p, quoted.n);
+    pad(o, &s, quoted.text.p, quoted.text.n);
 }
 
 static void put_hex_string(struct out *o, struct spec s, struct bytes text)
 {
-    char *hex = arena_alloc(o->arena, 2 * text.n + 1);
+    char *hex = arena_alloc(o->text.arena, 2 * text.n + 1);
     for (size_t i = 0; i < text.n; i++) {
         const char *digits = s.verb == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
         hex[2 * i] = digits[text.p[i] >> 4];
@@ -217,7 +210,7 @@ static void put_plain(struct out *o, struct spec s, struct bytes text)
 
 static void put_int(struct out *o, struct spec s, const struct item *i)
 {
-    struct out text = { .arena = o->arena };
+    struct out text = { .text.arena = o->text.arena };
     unsigned base = s.verb == 'x' || s.verb == 'X' ? 16 : s.verb == 'o' ? 8 : s.verb == 'b' ? 2 : 0;
     char rune[4];
     if (base && put_base(o, s, i->text, base))
@@ -237,7 +230,7 @@ static void put_int(struct out *o, struct spec s, const struct item *i)
     if ((s.plus || s.space) && i->text.p[0] != '-')
         put(&text, s.plus ? "+" : " ", 1);
     put(&text, (const char *)i->text.p, i->text.n);
-    pad(o, &s, text.p, text.n);
+    pad(o, &s, text.text.p, text.text.n);
 }
 
 static void put_item(struct out *o, struct spec s, const struct item *i)
@@ -325,7 +318,7 @@ static void put_extra(struct out *o, const struct value *args, uint32_t from)
 const struct value *rego_sprintf(struct arena *a, struct buf *scratch, struct bytes f,
                                  const struct value *args)
 {
-    struct out o = { .arena = a, .scratch = scratch };
+    struct out o = { .text.arena = a, .scratch = scratch };
     uint32_t next = 0;
     for (size_t at = 0; at < f.n;) {
         const uint8_t *percent = memchr(f.p + at, '%', f.n - at);
@@ -353,5 +346,5 @@ const struct value *rego_sprintf(struct arena *a, struct buf *scratch, struct by
     }
     if (next < args->n)
         put_extra(&o, args, next);
-    return value_text(a, o.n ? o.p : "", o.n);
+    return value_text(a, o.text.n ? o.text.p : "", o.text.n);
 }

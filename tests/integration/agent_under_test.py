@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+import unittest
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -208,3 +209,18 @@ def error_of(answer):
     body = json.loads(answer[2])
     assert list(body) == ["error"] and len(body["error"]) > 10, body
     return body["error"]
+
+
+class AgentCase(unittest.TestCase):
+    """With an `agent` and a temporary `folder` of the whole class, which its setUpClass() makes."""
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.__exit__()
+        cls.folder.cleanup()
+
+    def file(self, name, value):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "wb") as f:
+            f.write(value if isinstance(value, bytes) else json.dumps(value).encode())
+        return path

@@ -46,6 +46,7 @@ void recorded_done(struct recorded *r)
     free(r->tcb_header);
     free(r->pck_header);
 }
+
 static void set_rules(struct party *p)
 {
     const struct recorded *r = &p->recorded;
@@ -92,22 +93,6 @@ void party_new(struct party *p, const char *folder, time_t at)
                                             .pool = &p->pool };
 }
 
-void each_file(const char *folder, void (*fn)(const char *path))
-{
-    char path[512];
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        snprintf(path, sizeof(path), "%s/%.400s", folder, e->d_name);
-        if (e->d_name[0] != '.')
-            fn(path);
-    }
-    closedir(dir);
-}
-static void remove_file(const char *path)
-{
-    assert_int_equal(unlink(path), 0);
-}
 static unsigned files_seen;
 static void count_file(const char *path)
 {

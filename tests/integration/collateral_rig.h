@@ -51,7 +51,6 @@ struct party {
     struct chain_pool pool;
 };
 void party_new(struct party *p, const char *folder, time_t at);
-void each_file(const char *folder, void (*fn)(const char *path));
 
 unsigned count_files(const struct party *p);
 void party_done(struct party *p);

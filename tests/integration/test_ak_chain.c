@@ -8,18 +8,6 @@
 /* ---- chains of attestation keys ---- */
 
 /* The address in the certificate is Google's; the answer comes from the server of the test. */
-static int perform_here(void *ctx, const struct http_request *request, struct http_response *out,
-                        struct err *err)
-{
-    struct http_request here = *request;
-    const char *path = strchr(request->url + strlen("http://"), '/');
-    char url[512];
-    snprintf(url, sizeof(url), "%s%s", http_server_url(ctx), path ? path : "/");
-    here.url = url;
-    struct http curl = http_curl();
-    return http_perform(&curl, &here, out, err);
-}
-
 static void the_chain_of_googles_key(void **state)
 {
     (void)state;
@@ -46,7 +34,7 @@ static void the_chain_of_googles_key(void **state)
         { .path = "/04bf00fa8caa0eef4f16/ca.crt", .status = 200, .body = pool[1] }
     };
     serve(&m, rules, 2);
-    m.lower.http = (struct http){ perform_here, m.server };
+    m.lower.http = (struct http){ http_server_perform, m.server };
     s = open_store(&m, &(struct chain_pool){ pool, 1 }); /* the root alone */
     assert_int_equal(ak_chain_get(s, sample_bytes(&leaf), &c, &err), -1);
     assert_int_equal(err.kind, ERR_NOT_FOUND);

@@ -18,7 +18,7 @@ import unittest
 from google.protobuf import json_format
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_under_test import Agent  # noqa: E402
+from agent_under_test import Agent, AgentCase  # noqa: E402
 
 CLI, AGENT, SHAPE = sys.argv[1:4]
 SNP, BARE, AZURE = "snp" in SHAPE, SHAPE in ("snp", "tdx"), SHAPE.startswith("azure")
@@ -47,7 +47,7 @@ def messages(folder):
     return attestation_pb2
 
 
-class Route(unittest.TestCase):
+class Route(AgentCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
@@ -56,17 +56,6 @@ class Route(unittest.TestCase):
         cls.agent = Agent(AGENT, cls.state, ["--emulate", SHAPE])
         cls.roots = os.path.join(cls.state, "emulator/roots.pem")
         cls.collateral = os.path.join(cls.state, "emulator/collateral")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.agent.__exit__()
-        cls.folder.cleanup()
-
-    def file(self, name, value):
-        path = os.path.join(self.folder.name, name)
-        with open(path, "wb") as f:
-            f.write(value if isinstance(value, bytes) else json.dumps(value).encode())
-        return path
 
     def post(self, body, path="/attestation", side="internal", headers=None, agent=None):
         text = body if isinstance(body, bytes) else json.dumps(body).encode()

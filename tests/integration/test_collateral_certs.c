@@ -72,24 +72,6 @@ static void party_new(struct party *p)
                                             .pool = &p->pool };
 }
 
-static void each_file(const char *folder, void (*fn)(const char *path))
-{
-    char path[512];
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        snprintf(path, sizeof(path), "%s/%.400s", folder, e->d_name);
-        if (e->d_name[0] != '.')
-            fn(path);
-    }
-    closedir(dir);
-}
-
-static void remove_file(const char *path)
-{
-    assert_int_equal(unlink(path), 0);
-}
-
 static void party_done(struct party *p)
 {
     http_server_stop(p->server);
@@ -242,19 +224,6 @@ static void a_vlek_is_not_asked_for(void **state)
 
 /* ---- chains and CRLs ---- */
 
-static struct sample joined(const char *first, const char *second)
-{
-    struct sample a = load("snp/amd-cas", first), b = load("snp/amd-cas", second), both = { 0 };
-    both.n = a.n + b.n;
-    both.p = malloc(both.n);
-    assert_non_null(both.p);
-    memcpy(both.p, a.p, a.n);
-    memcpy(both.p + a.n, b.p, b.n);
-    sample_done(&a);
-    sample_done(&b);
-    return both;
-}
-
 static enum err_kind get_item(const struct party *p, const struct collateral_id *id,
                               struct collateral_item *out)
 {
@@ -273,9 +242,12 @@ static void chains_are_those_of_the_product(void **state)
     AUTO(collateral_item_done) struct collateral_item item = { 0 };
     X509 *certs[3] = { 0 };
     party_new(&p);
-    struct sample turin = joined("turin_vcek_signer.pem", "turin_ark.pem"),
-                  swapped = joined("turin_ark.pem", "turin_vcek_signer.pem"),
-                  mixed = joined("turin_vcek_signer.pem", "genoa_ark.pem");
+    struct sample turin = sample_join(load("snp/amd-cas", "turin_vcek_signer.pem"),
+                                      load("snp/amd-cas", "turin_ark.pem")),
+                  swapped = sample_join(load("snp/amd-cas", "turin_ark.pem"),
+                                        load("snp/amd-cas", "turin_vcek_signer.pem")),
+                  mixed = sample_join(load("snp/amd-cas", "turin_vcek_signer.pem"),
+                                      load("snp/amd-cas", "genoa_ark.pem"));
     p.rules[0] = (struct http_rule){ .path = "/vcek/v1/", .status = 200, .body = sample_bytes(&swapped) };
     assert_int_equal(get_item(&p, &vcek, &item), ERR_UNAVAILABLE);
     p.rules[0].body = sample_bytes(&mixed);
@@ -375,18 +347,6 @@ static void crls_are_by_the_products_root(void **state)
 
 /* ---- attestation keys ---- */
 
-static int perform_here(void *ctx, const struct http_request *request, struct http_response *out,
-                        struct err *err)
-{
-    struct http_request here = *request;
-    const char *path = strchr(request->url + strlen("http://"), '/');
-    char url[512];
-    snprintf(url, sizeof(url), "%s%s", http_server_url(ctx), path ? path : "/");
-    here.url = url;
-    struct http curl = http_curl();
-    return http_perform(&curl, &here, out, err);
-}
-
 /* The address in the certificate is Google's; the answer comes from the server of the test. */
 static void the_issuers_of_an_ak_are_kept(void **state)
 {
@@ -403,7 +363,7 @@ static void the_issuers_of_an_ak_are_kept(void **state)
     const struct chain_pool pool = { root, 1 };
     p.rules[0] = (struct http_rule){ .path = "/", .status = 200, .body = sample_bytes(&middle) };
     p.source.pool = &pool;
-    p.source.http = (struct http){ perform_here, p.server };
+    p.source.http = (struct http){ http_server_perform, p.server };
     assert_int_equal(collateral_dir_ak_chain(p.dir, &pool, sample_bytes(&leaf), &chain, &err), -1);
     assert_int_equal(err.kind, ERR_NOT_FOUND);
     assert_int_equal(collateral_new(&p.source, &c, &err), 0);

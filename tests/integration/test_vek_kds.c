@@ -31,7 +31,7 @@ static void fetched_once_kept_and_read_back(void **state)
         vek_store_free(s);
         assert_int_equal(atomic_load(&rules[0].hits), 1);
         assert_int_equal(atomic_load(&rules[1].hits), 1);
-        each_cached(&m, damage_file);
+        each_file(m.cache, damage_file);
         s = open_store(&m, NULL);
         assert_false(found(s, &m, 2));
         fetch(s, &m, false, 5000, &h);

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from agent_under_test import Agent  # noqa: E402
+from agent_under_test import Agent, AgentCase  # noqa: E402
 
 CLI, AGENT, SHAPE = sys.argv[1:4]
 SNP, BARE, AZURE = "snp" in SHAPE, SHAPE in ("snp", "tdx"), SHAPE.startswith("azure")
@@ -88,7 +88,7 @@ def find(folder, words):
     raise RuntimeError(f"no {words} below {folder}")
 
 
-class Verify(unittest.TestCase):
+class Verify(AgentCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
@@ -100,17 +100,6 @@ class Verify(unittest.TestCase):
         cls.golden = cls.agent.get("/golden-measurement")
         emulator = os.path.join(cls.state, "emulator")
         cls.roots = os.path.join(emulator, "roots.pem")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.agent.__exit__()
-        cls.folder.cleanup()
-
-    def file(self, name, value):
-        path = os.path.join(self.folder.name, name)
-        with open(path, "wb") as f:
-            f.write(value if isinstance(value, bytes) else json.dumps(value).encode())
-        return path
 
     def run_cli(self, doc, *options, roots=True):
         args = [CLI, "verify", self.file("doc.json", doc), "--json", "--offline", *options]

@@ -15,15 +15,7 @@ struct sample load(const char *folder, const char *file)
 
 struct sample load_chain(const char *folder, const char *ask_name)
 {
-    struct sample ask = load(folder, ask_name), ark = load(folder, "ark.pem"), both = { 0 };
-    both.n = ask.n + ark.n;
-    both.p = malloc(both.n);
-    assert_non_null(both.p);
-    memcpy(both.p, ask.p, ask.n);
-    memcpy(both.p + ask.n, ark.p, ark.n);
-    sample_done(&ask);
-    sample_done(&ark);
-    return both;
+    return sample_join(load(folder, ask_name), load(folder, "ark.pem"));
 }
 
 /* The KDS address of a report, by offsets of the vendor's tables. */
@@ -65,23 +57,6 @@ void serve(struct machine *m, struct http_rule *rules, size_t n)
     m->lower.kds_url = m->lower.imds_url = http_server_url(m->server);
 }
 
-void each_cached(const struct machine *m, void (*fn)(const char *path))
-{
-    char path[512];
-    DIR *dir = opendir(m->cache);
-    assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        snprintf(path, sizeof(path), "%s/%.400s", m->cache, e->d_name);
-        if (e->d_name[0] != '.')
-            fn(path);
-    }
-    closedir(dir);
-}
-static void remove_file(const char *path)
-{
-    assert_int_equal(unlink(path), 0);
-}
-
 void damage_file(const char *path)
 {
     FILE *f = fopen(path, "r+");
@@ -94,7 +69,7 @@ void machine_done(struct machine *m)
 {
     if (m->server)
         http_server_stop(m->server);
-    each_cached(m, remove_file);
+    each_file(m->cache, remove_file);
     assert_int_equal(rmdir(m->cache), 0);
     sample_done(&m->report);
     sample_done(&m->vek);

@@ -37,7 +37,6 @@ struct sample load(const char *folder, const char *file);
 struct sample load_chain(const char *folder, const char *ask_name);
 void machine_new(struct machine *m, const char *folder, const char *product);
 void serve(struct machine *m, struct http_rule *rules, size_t n);
-void each_cached(const struct machine *m, void (*fn)(const char *path));
 void damage_file(const char *path);
 void machine_done(struct machine *m);
 struct vek_store *open_store(struct machine *m, const struct chain_pool *pool);

@@ -2,11 +2,13 @@
 
 #include "base/file.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 const char *test_evidence(void)
 {
@@ -57,4 +59,33 @@ void sample_done(struct sample *s)
 {
     free(s->p);
     *s = (struct sample){ 0 };
+}
+
+struct sample sample_join(struct sample a, struct sample b)
+{
+    struct sample both = { malloc(a.n + b.n), a.n + b.n };
+    assert_non_null(both.p);
+    memcpy(both.p, a.p, a.n);
+    memcpy(both.p + a.n, b.p, b.n);
+    sample_done(&a);
+    sample_done(&b);
+    return both;
+}
+
+void each_file(const char *folder, void (*fn)(const char *path))
+{
+    char path[512];
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir));) {
+        snprintf(path, sizeof(path), "%s/%.400s", folder, e->d_name);
+        if (e->d_name[0] != '.')
+            fn(path);
+    }
+    closedir(dir);
+}
+
+void remove_file(const char *path)
+{
+    assert_int_equal(unlink(path), 0);
 }

@@ -40,4 +40,13 @@ static inline struct bytes sample_bytes(const struct sample *s)
 
 void sample_done(struct sample *s);
 
+/** Both, one behind the other; frees them. */
+struct sample sample_join(struct sample a, struct sample b);
+
+/** Calls fn with each file of a folder that is not hidden. */
+void each_file(const char *folder, void (*fn)(const char *path));
+
+/** Removes a file; fails the test if it cannot. */
+void remove_file(const char *path);
+
 #endif

@@ -150,3 +150,15 @@ void http_server_stop(struct http_server *s)
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
+
+int http_server_perform(void *ctx, const struct http_request *request, struct http_response *out,
+                        struct err *err)
+{
+    struct http_request here = *request;
+    const char *path = strchr(request->url + strlen("http://"), '/');
+    char url[512];
+    snprintf(url, sizeof(url), "%s%s", http_server_url(ctx), path ? path : "/");
+    here.url = url;
+    struct http curl = http_curl();
+    return http_perform(&curl, &here, out, err);
+}

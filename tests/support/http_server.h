@@ -2,7 +2,7 @@
 #ifndef CVM_TESTS_HTTP_SERVER_H
 #define CVM_TESTS_HTTP_SERVER_H
 
-#include "base/bytes.h"
+#include "base/http.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -37,6 +37,10 @@ const char *http_server_path(const struct http_server *s);
 
 /** True if every request so far carried "Metadata: true". */
 bool http_server_saw_metadata_header(const struct http_server *s);
+
+/** For struct http: asks this server (ctx) for the path, whatever machine the address names. */
+int http_server_perform(void *ctx, const struct http_request *request, struct http_response *out,
+                        struct err *err);
 
 void http_server_stop(struct http_server *s);
 

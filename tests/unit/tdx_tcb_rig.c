@@ -10,6 +10,7 @@ static void put_components(struct buf *out, const char *key, const unsigned *svn
         buf_printf(out, "%s{\"svn\":%u}", i ? "," : "", i < n ? svn[i] : 0);
     buf_str(out, "],");
 }
+
 static void put_rest(struct buf *out, const char *status, const char *advisories)
 {
     buf_printf(out, ",\"tcbDate\":\"2024-03-13T00:00:00Z\",\"tcbStatus\":\"%s\"", status);

@@ -1,6 +1,7 @@
 /* tee/snp_verify.h over reports and certificates of a vendor of our own, wrong in one place. */
 #include "evidence.h"
 #include "made_snp.h"
+#include "snp_checks.h"
 
 #include "base/auto.h"
 #include "base/chain.h"
@@ -10,35 +11,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct checks checks;
-
-static bool holds(struct bytes report, const struct snp_vek *vek, time_t at, struct snp_verdict *out)
-{
-    memset(&checks, 0, sizeof(checks));
-    snp_verify(report, vek, at, &checks, out);
-    return checks_all_hold(&checks);
-}
-
-static void expect_failed(const char *const *names)
-{
-    for (; *names; names++) {
-        const struct check *c = checks_find(&checks, *names);
-        if (!c || c->result != CHECK_FAILED)
-            fail_msg("%s is %s", *names, c ? "not false" : "missing");
-    }
-}
-
-/* Exactly these checks are false. */
-#define ONLY_FAILED(...)                                                                                     \
-    do {                                                                                                     \
-        const char *const names_[] = { __VA_ARGS__, NULL };                                                  \
-        size_t false_n_ = 0;                                                                                 \
-        for (size_t i_ = 0; i_ < checks.n; i_++)                                                             \
-            false_n_ += checks.list[i_].result == CHECK_FAILED;                                              \
-        expect_failed(names_);                                                                               \
-        assert_int_equal(false_n_, ARRAY_SIZE(names_) - 1);                                                  \
-    } while (0)
 
 static struct made_snp good; /* whose keys all others use again */
 
