@@ -132,16 +132,20 @@ static int check_mode(const struct central *c, bool folder, struct err *err)
     return 0;
 }
 
+static bool agrees(uint32_t local, uint32_t central, bool later)
+{
+    return local == central || (later && !local);
+}
+
 static int check_same(const struct header *local, const struct header *central, struct err *err)
 {
-    bool later = central->flags & FLAG_DESCRIPTOR; /* sizes may then be zero in front */
+    bool later = central->flags & FLAG_DESCRIPTOR; /* what was not known in front is zero there */
     if (!bytes_equal(local->name, central->name))
         return err_set(err, ERR_INPUT, 0, "its local header has another name than the central directory");
     if (local->flags != central->flags || local->method != central->method)
         return err_set(err, ERR_INPUT, 0, "its local header has another method than the central directory");
-    if (later && !local->crc32 && !local->packed && !local->size)
-        return 0;
-    if (local->crc32 != central->crc32 || local->packed != central->packed || local->size != central->size)
+    if (!agrees(local->crc32, central->crc32, later) || !agrees(local->packed, central->packed, later)
+        || !agrees(local->size, central->size, later))
         return err_set(err, ERR_INPUT, 0, "its local header has other sizes than the central directory");
     return 0;
 }
