@@ -5,6 +5,7 @@
 #include "base/auto.h"
 #include "base/digest.h"
 #include "base/enc.h"
+#include "workload/engine_call.h"
 #include "workload/spec_range.h"
 
 #include <errno.h>
@@ -21,12 +22,6 @@ struct made {
 };
 
 typedef int translate(struct made *m, const json_t *value);
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
 
 static json_t *shared(const json_t *v)
 {
@@ -93,7 +88,7 @@ static int put_ulimits(struct made *m, const json_t *value)
     for (size_t i = 0; i < json_array_size(value); i++) {
         const json_t *one = json_array_get(value, i);
         json_array_append_new(out,
-                              json_pack("{s:s, s:O, s:O}", "Name", text_of(one, "type"), "Soft",
+                              json_pack("{s:s, s:O, s:O}", "Name", engine_text(one, "type"), "Soft",
                                         json_object_get(one, "soft"), "Hard", json_object_get(one, "hard")));
     }
     return json_object_set_new(m->host, "Ulimits", out);
@@ -130,14 +125,14 @@ static int put_ports(struct made *m, const json_t *value)
         json_int_t count = json_integer_value(json_object_get(one, "range"));
         for (json_int_t k = 0; k < count; k++) {
             char key[48], port[24] = "";
-            snprintf(key, sizeof(key), "%d/%.8s", (int)(inside + k), text_of(one, "protocol"));
+            snprintf(key, sizeof(key), "%d/%.8s", (int)(inside + k), engine_text(one, "protocol"));
             if (host)
                 snprintf(port, sizeof(port), "%d", (int)(host + k));
             json_object_set_new(exposed, key, json_object());
             if (!json_object_get(bound, key))
                 json_object_set_new(bound, key, json_array());
             json_array_append_new(json_object_get(bound, key),
-                                  json_pack("{s:s, s:s}", "HostIp", text_of(one, "host_ip"), "HostPort",
+                                  json_pack("{s:s, s:s}", "HostIp", engine_text(one, "host_ip"), "HostPort",
                                             port));
         }
     }
@@ -180,13 +175,14 @@ static void put_networks(struct made *m, const json_t *networks)
 
 static int put_netns(struct made *m, const json_t *value)
 {
-    const char *mode = text_of(value, "nsmode");
+    const char *mode = engine_text(value, "nsmode");
     if (!strcmp(mode, "bridge"))
         put_networks(m, json_object_get(m->spec, "Networks"));
     else if (!strcmp(mode, "none"))
         json_object_set_new(m->host, "NetworkMode", json_string(mode));
     else if (!strcmp(mode, "container"))
-        json_object_set_new(m->host, "NetworkMode", json_sprintf("container:%s", text_of(value, "value")));
+        json_object_set_new(m->host, "NetworkMode",
+                            json_sprintf("container:%s", engine_text(value, "value")));
     else /* of host: not together with user namespaces */
         return has_not(m, "network_mode (with user namespaces)", mode);
     return 0;
@@ -214,8 +210,9 @@ static int put_bind(struct made *m, const json_t *mount)
     }
     return json_array_append_new(mounts_of(m),
                                  json_pack("{s:s, s:s, s:s, s:b, s:{s:s}}", "Type", "bind", "Source",
-                                           text_of(mount, "source"), "Target", text_of(mount, "destination"),
-                                           "ReadOnly", read_only, "BindOptions", "Propagation", "rprivate"));
+                                           engine_text(mount, "source"), "Target",
+                                           engine_text(mount, "destination"), "ReadOnly", read_only,
+                                           "BindOptions", "Propagation", "rprivate"));
 }
 
 /* docker adds noexec unless it is told otherwise, podman does not. */
@@ -234,7 +231,7 @@ static int put_tmpfs(struct made *m, const json_t *mount)
     AUTO(free_str) char *all = buf_take_str(&text);
     if (!json_object_get(m->host, "Tmpfs"))
         json_object_set_new(m->host, "Tmpfs", json_object());
-    return json_object_set_new(json_object_get(m->host, "Tmpfs"), text_of(mount, "destination"),
+    return json_object_set_new(json_object_get(m->host, "Tmpfs"), engine_text(mount, "destination"),
                                json_string(all ? all : ""));
 }
 
@@ -242,7 +239,7 @@ static int put_mounts(struct made *m, const json_t *value)
 {
     for (size_t i = 0; i < json_array_size(value); i++) {
         const json_t *one = json_array_get(value, i);
-        bool bind = !strcmp(text_of(one, "type"), "bind");
+        bool bind = !strcmp(engine_text(one, "type"), "bind");
         if ((bind ? put_bind(m, one) : put_tmpfs(m, one)) < 0)
             return -1;
     }
@@ -260,9 +257,9 @@ static int put_volumes(struct made *m, const json_t *value)
             read_only =
                 read_only
                 || !strcmp(json_string_value(json_array_get(json_object_get(one, "Options"), k)), "ro");
-        json_t *mount = json_pack("{s:s, s:s, s:b}", "Type", "volume", "Target", text_of(one, "Dest"),
+        json_t *mount = json_pack("{s:s, s:s, s:b}", "Type", "volume", "Target", engine_text(one, "Dest"),
                                   "ReadOnly", read_only);
-        if (*text_of(one, "Name"))
+        if (*engine_text(one, "Name"))
             json_object_set_new(mount, "Source", shared(json_object_get(one, "Name")));
         json_array_append_new(mounts_of(m), mount);
     }
@@ -277,8 +274,6 @@ static int put_log(struct made *m, const json_t *value)
                                json_pack("{s:s, s:{s:o, s:s}}", "Type", "json-file", "Config", "max-size",
                                          size, "max-file", "2"));
 }
-
-/* ---- all of it ---- */
 
 enum target { BODY, HOST };
 
@@ -365,7 +360,7 @@ static json_t *options_of(const json_t *in)
     json_t *out = json_copy(json_object_get(in, "options")), *mtu = json_object_get(out, "mtu");
     uint8_t digest[32];
     char hex[9];
-    sha256(bytes_str(text_of(in, "name")), digest);
+    sha256(bytes_str(engine_text(in, "name")), digest);
     json_object_set_new(out, BRIDGE, json_sprintf("docker-%s", hex_to(hex, bytes_of(digest, 4))));
     if (mtu)
         json_object_set(out, MTU, mtu);
@@ -378,17 +373,18 @@ int docker_network(const json_t *in, json_t **out, struct err *err)
     json_t *subnets = json_array();
     for (size_t i = 0; i < json_array_size(json_object_get(in, "subnets")); i++) {
         const json_t *one = json_array_get(json_object_get(in, "subnets"), i);
-        json_t *subnet = json_pack("{s:s}", "Subnet", text_of(one, "subnet"));
-        if (*text_of(one, "gateway"))
+        json_t *subnet = json_pack("{s:s}", "Subnet", engine_text(one, "subnet"));
+        if (*engine_text(one, "gateway"))
             json_object_set_new(subnet, "Gateway", shared(json_object_get(one, "gateway")));
         const json_t *range = json_object_get(one, "lease_range");
         char prefix[SPEC_ADDRESS_SIZE + 4];
-        if (range && spec_range_write(text_of(range, "start_ip"), text_of(range, "end_ip"), prefix) == 0)
+        if (range
+            && spec_range_write(engine_text(range, "start_ip"), engine_text(range, "end_ip"), prefix) == 0)
             json_object_set_new(subnet, "IPRange", json_string(prefix));
         json_array_append_new(subnets, subnet);
     }
-    *out = json_pack("{s:s, s:b, s:s, s:b, s:b, s:O, s:o, s:{s:o}}", "Name", text_of(in, "name"),
-                     "CheckDuplicate", 1, "Driver", text_of(in, "driver"), "Internal",
+    *out = json_pack("{s:s, s:b, s:s, s:b, s:b, s:O, s:o, s:{s:o}}", "Name", engine_text(in, "name"),
+                     "CheckDuplicate", 1, "Driver", engine_text(in, "driver"), "Internal",
                      json_is_true(json_object_get(in, "internal")), "EnableIPv6",
                      json_is_true(json_object_get(in, "ipv6_enabled")), "Labels",
                      json_object_get(in, "labels"), "Options", options_of(in), "IPAM", "Config", subnets);

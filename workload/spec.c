@@ -1,5 +1,4 @@
 #include "workload/spec.h"
-#include "workload/spec_range.h"
 
 #include "base/auto.h"
 #include "base/digest.h"
@@ -17,26 +16,6 @@
 #define HEALTH_RETRIES 3
 #define NS_PER_S       1000000000
 
-const char *spec_container_name(const char *project, const struct compose_service *s,
-                                char out[static SPEC_NAME_SIZE])
-{
-    if (s->container_name)
-        snprintf(out, SPEC_NAME_SIZE, "%s", s->container_name);
-    else
-        snprintf(out, SPEC_NAME_SIZE, "%s_%s_1", project, s->name);
-    return out;
-}
-
-const char *spec_scoped_name(const char *project, const char *given, const char *key,
-                             char out[static SPEC_NAME_SIZE])
-{
-    if (given)
-        snprintf(out, SPEC_NAME_SIZE, "%s", given);
-    else
-        snprintf(out, SPEC_NAME_SIZE, "%s_%s", project, key);
-    return out;
-}
-
 static int no_memory(const char *what, struct err *err)
 {
     return err_set(err, ERR_IO, ENOMEM, "no memory for the settings of %.100s", what);
@@ -50,7 +29,7 @@ static json_t *strings(const struct compose_list *list)
     return out;
 }
 
-static json_t *pairs(const struct compose_pairs *p)
+json_t *spec_pairs(const struct compose_pairs *p)
 {
     json_t *out = json_object();
     for (size_t i = 0; i < p->n; i++)
@@ -94,7 +73,7 @@ static int set_environment(const struct runner *r, struct compose *c, const stru
     struct compose_pairs env;
     if (compose_environment(c, s, read_listed, (void *)(uintptr_t)r, &env, err) < 0)
         return -1;
-    json_object_set_new(spec, "env", pairs(&env));
+    json_object_set_new(spec, "env", spec_pairs(&env));
     return 0;
 }
 
@@ -139,7 +118,7 @@ static void set_process(const struct compose_service *s, json_t *spec)
     set_int(spec, "shm_size", s->shm_size);
     if (s->stop_grace_ns != COMPOSE_UNSET)
         set_int(spec, "stop_timeout", (s->stop_grace_ns + NS_PER_S - 1) / NS_PER_S);
-    json_t *sysctl = pairs(&s->sysctls);
+    json_t *sysctl = spec_pairs(&s->sysctls);
     set_text(sysctl, "kernel.domainname", s->domainname);
     json_object_set_new(spec, "sysctl", sysctl);
 }
@@ -318,7 +297,7 @@ static void set_user_namespace(const struct runner *r, json_t *spec)
 
 static void set_labels(const struct runner *r, const struct compose_service *s, json_t *spec)
 {
-    json_t *labels = pairs(&s->labels);
+    json_t *labels = spec_pairs(&s->labels);
     set_text(labels, ENGINE_LABEL_PROJECT, r->project);
     set_text(labels, ENGINE_LABEL_SERVICE, s->name);
     json_object_set_new(spec, "labels", labels);
@@ -367,49 +346,4 @@ int spec_container(const struct runner *r, struct compose *c, const struct compo
     set_text(json_object_get(spec, "labels"), ENGINE_LABEL_CONFIG, config);
     *out = MOVE(spec);
     return 0;
-}
-
-static json_t *own_labels(const char *project, const struct compose_pairs *given)
-{
-    json_t *labels = pairs(given);
-    set_text(labels, ENGINE_LABEL_PROJECT, project);
-    return labels;
-}
-
-static int set_range(json_t *subnet, const char *range, struct err *err)
-{
-    char first[SPEC_ADDRESS_SIZE], last[SPEC_ADDRESS_SIZE];
-    if (!range)
-        return 0;
-    if (spec_range_read(range, first, last) < 0)
-        return err_set(err, ERR_INPUT, 0, "ip_range %.60s is no range", range);
-    return json_object_set_new(subnet, "lease_range",
-                               json_pack("{s:s, s:s}", "start_ip", first, "end_ip", last));
-}
-
-int spec_network(const char *project, const struct compose_network *n, json_t **out, struct err *err)
-{
-    char name[SPEC_NAME_SIZE];
-    AUTO(json_drop) json_t *subnets = json_array();
-    for (size_t i = 0; i < n->subnet_count; i++) {
-        json_t *subnet = json_pack("{s:s}", "subnet", n->subnets[i].subnet);
-        set_text(subnet, "gateway", n->subnets[i].gateway);
-        json_array_append_new(subnets, subnet);
-        if (set_range(subnet, n->subnets[i].ip_range, err) < 0)
-            return -1;
-    }
-    *out = json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:O}", "name",
-                     spec_scoped_name(project, n->given, n->name, name), "driver",
-                     n->driver ? n->driver : "bridge", "internal", n->internal, "ipv6_enabled", n->ipv6,
-                     "dns_enabled", 1, "labels", own_labels(project, &n->labels), "options",
-                     pairs(&n->driver_opts), "subnets", subnets);
-    return *out ? 0 : no_memory(n->name, err);
-}
-
-int spec_volume(const char *project, const struct compose_volume *v, json_t **out, struct err *err)
-{
-    char name[SPEC_NAME_SIZE];
-    *out = json_pack("{s:s, s:o}", "Name", spec_scoped_name(project, v->given, v->name, name), "Label",
-                     own_labels(project, &v->labels));
-    return *out ? 0 : no_memory(v->name, err);
 }

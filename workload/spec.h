@@ -28,6 +28,9 @@ MUST_USE int spec_container(const struct runner *r, struct compose *c, const str
                             const char *image_id, json_t **out, char config[static ENGINE_ID_SIZE],
                             struct err *err);
 
+/** Keys and values as an object; a value that is NULL is empty. */
+json_t *spec_pairs(const struct compose_pairs *p);
+
 /** The body that creates a network or a volume. */
 MUST_USE int spec_network(const char *project, const struct compose_network *n, json_t **out,
                           struct err *err);
