@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import nvram
-from suite import PREDICTED, collaterals, compare, flip, partition, quoted, stops
+from suite import BOOT_SECONDS, PREDICTED, collaterals, compare, flip, partition, quoted, read, reader, stops, token_of
 
 
 def case_root_start(s):
@@ -123,6 +123,23 @@ def case_esp_files(s):
     assert not took
     # 9: the stub hands them to the kernel behind the initrd.
     assert {p for p in PREDICTED if predicted[p]["value"] != pcrs[p]} == {"9", "12", "13"}, pcrs
+
+
+def case_dhcp(s):
+    """the network's addresses are taken, its host name and domains are not"""
+    script = "while :; do $$b hostname; $$b cat /etc/resolv.conf; $$b sleep 2; done"
+    disk = s.make("dhcp", "--workload", reader(s, "network", script, "    network_mode: host\n"))
+    with s.machine(disk, network=",hostname=attacker,domainname=evil.example,dnssearch=evil.example") as m:
+        collaterals(m)
+        token = token_of(m)
+        said = set()
+
+        def complete():
+            said.update(line for line in read(m, token, 40).splitlines() if not line.startswith("#"))
+            return any(line.startswith("nameserver") for line in said) and "cvm" in said
+        m.wait(complete, BOOT_SECONDS, "a service shows the host name and the resolver's configuration")
+    print(f"  {' | '.join(sorted(said))}", flush=True)
+    assert not any("attacker" in line or "evil.example" in line for line in said), said
 
 
 def decoy(s, name, kept):

@@ -12,6 +12,9 @@ import urllib.request
 
 import vm
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "integration"))
+import images  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SKIPPED, ENVIRONMENT = 77, 4
 # What build scripts say of a machine without the tools, the space or the network; their other failures have the same status.
@@ -86,6 +89,30 @@ def ask(m, method, path, body=None, token=None):
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as e:
         return e.code, e.read().decode()
+
+
+def reader(s, name, script, more="", policy=None):
+    """A workload of one service, reader, that runs a script of busybox ($$b) and says what it sees; its folder."""
+    folder = f"{s.work}/{name}/workload"
+    os.makedirs(f"{folder}/config/cvm_agent")
+    with open(f"{folder}/docker-compose.yml", "w") as f:
+        f.write(f'services:\n  reader:\n    image: localhost/reader:1\n{more}    command: ["/bin/busybox", "sh", "-c", "b=/bin/busybox; {script}"]\n')
+    with open(f"{folder}/config/cvm_agent/cvm_agent_policy.json", "w") as f:
+        json.dump({**(policy or {}), "workload_config": {"image_signature_verification": {"enable": False}}}, f)
+    images.write_archive(f"{folder}/reader.tar", "localhost/reader:1", ["/bin/busybox", "sleep", "1000000"])
+    return folder
+
+
+def token_of(m):
+    status, text = ask(m, "GET", "/api-token")
+    assert status == 200, (status, text)
+    return text.strip()
+
+
+def read(m, token, lines):
+    """The last lines that the reader said; nothing while it does not run."""
+    status, text = ask(m, "GET", f"/container-logs?name=reader&tail={lines}", token=token)
+    return "".join(found["log"] for found in json.loads(text)) if status == 200 else ""
 
 
 def answers(m):

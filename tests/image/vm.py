@@ -34,9 +34,11 @@ def free_port():
 class Machine:
     """Begins to boot a disk. nvram: changes the EFI variables, see nvram.py; first: disks that the guest finds before it. The disk is
     not changed, unless it is kept: then the folder is that of one machine, whose TPM and EFI variables are the same in its next boot.
-    writes: the file that gets a log of all that is written, see power_cut.py. secure: a firmware with Secure Boot."""
+    writes: the file that gets a log of all that is written, see power_cut.py. secure: a firmware with Secure Boot. network: what else its DHCP
+    server says, as options of QEMU."""
 
-    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=(), keep=False, writes=None, secure=False):
+    def __init__(self, folder, disk, nvram=None, extra=(), boot_index=True, first=(), keep=False, writes=None, secure=False,
+                 network=""):
         self.folder, self.console, self.port = folder, os.path.join(folder, "console.log"), free_port()
         self.processes = []
         if not os.path.exists(f"{folder}/vars.fd"):
@@ -58,7 +60,7 @@ class Machine:
             "-drive", f"if=pflash,format=raw,unit=1,file={folder}/vars.fd",
             "-chardev", f"socket,id=tpm,path={folder}/tpm.sock", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
             *others, *self.drive(disk, keep, writes), "-device", f"virtio-blk-pci,drive=disk{index}",
-            "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8000", "-device", "virtio-net-pci,netdev=net,romfile=",
+            "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8000{network}", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-serial", f"file:{self.console}", *extra])
 
     def make(self, nvram):
