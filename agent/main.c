@@ -34,7 +34,6 @@ static void start_priv(struct agent *a)
     struct priv_message reply;
     char folder[PATH_MAX], engine[PATH_MAX + 8] = "", workload[PATH_MAX];
     pid_t pid;
-    a->priv.fd = -1;
     if (realpath(a->places.workload, folder))
         snprintf(engine, sizeof(engine), "%s/engine", folder);
     /* An emulated machine has a helper of its own, unless one is named: a disk image under test has. */

@@ -240,6 +240,6 @@ void program_close(struct agent *a)
     agent_collateral_done(&a->collateral);
     machine_close(&a->machine);
     buf_done(&a->trust_storage);
-    close_fd(&a->priv.fd);
+    priv_disconnect(&a->priv);
     workload_policy_done(&a->policy);
 }

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/enc.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/passfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +25,7 @@
 #define STORE_MS        1600000 /* above its own limit */
 #define STORE_POLL_MS   20
 
-int priv_connect(const char *path, struct priv_client *out, struct err *err)
+static int dial(const char *path, struct err *err)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     if (path_set(addr.sun_path, sizeof(addr.sun_path), err, "%s", path) < 0)
@@ -32,63 +34,49 @@ int priv_connect(const char *path, struct priv_client *out, struct err *err)
     if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
         return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, (uint32_t)errno,
                        "cannot reach cvm-agent-priv at %.100s: %s", path, strerror(errno));
-    out->fd = fd;
-    out->sequence = 0;
+    int out = fd;
     fd = -1;
+    return out;
+}
+
+int priv_connect(const char *path, struct priv_client *out, struct err *err)
+{
+    int fd = dial(path, err);
+    if (fd < 0)
+        return -1;
+    out->fd = fd;
+    out->path = path;
     return 0;
 }
 
-/* The replies of earlier calls that nobody waited for must not be taken for this one's, nor fill the queue.
- */
-static int send_message(int to, const uint8_t raw[static PRIV_MESSAGE_SIZE], int fd, struct err *err)
+void priv_disconnect(struct priv_client *c)
 {
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = { .room = { 0 } };
-    struct iovec part = { (void *)(uintptr_t)raw, PRIV_MESSAGE_SIZE };
-    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
-    if (fd >= 0) {
-        m.msg_control = control.room;
-        m.msg_controllen = sizeof(control.room);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    }
-    if (sendmsg(to, &m, MSG_NOSIGNAL) != (ssize_t)PRIV_MESSAGE_SIZE)
-        return err_set(err, ERR_UNAVAILABLE, (uint32_t)errno, "cvm-agent-priv is gone: %s", strerror(errno));
-    return 0;
+    close_fd(&c->fd);
+    close_fd(&c->engine.policy);
+    c->fd = c->engine.policy = -1;
+    c->path = NULL;
 }
 
-static int receive_message(int from, uint8_t raw[static PRIV_MESSAGE_SIZE], int *fd, struct err *err)
+/* Nobody is there any more. */
+static void hang_up(struct priv_client *c)
 {
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = { raw, PRIV_MESSAGE_SIZE };
-    struct msghdr m = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)
-    };
-    ssize_t n;
+    close_fd(&c->fd);
+    c->fd = -1;
+}
+
+static int receive_message(struct priv_client *c, uint8_t raw[static PRIV_MESSAGE_SIZE], int *fd,
+                           struct err *err)
+{
+    ssize_t n = passfd_receive(c->fd, raw, PRIV_MESSAGE_SIZE, fd, NULL);
+    if (n == (ssize_t)PRIV_MESSAGE_SIZE)
+        return 0;
+    int why = n < 0 ? errno : 0;
+    close_fd(fd);
     *fd = -1;
-    do
-        n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n <= 0)
-        return err_set(err, ERR_UNAVAILABLE, n < 0 ? (uint32_t)errno : 0, "cvm-agent-priv is gone");
-    const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
-        && c->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-    if (n != (ssize_t)PRIV_MESSAGE_SIZE || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-        close_fd(fd);
-        *fd = -1;
-        return err_set(err, ERR_INPUT, 0, "cvm-agent-priv sent %zd bytes, want %u", n, PRIV_MESSAGE_SIZE);
-    }
-    return 0;
+    hang_up(c);
+    return n > 0 ? err_set(err, ERR_INPUT, 0, "cvm-agent-priv sent %zd bytes, want %u", n, PRIV_MESSAGE_SIZE)
+                 : err_set(err, ERR_UNAVAILABLE, (uint32_t)why,
+                           "cvm-agent-priv has ended before it answered; try again");
 }
 
 /* Waits for the reply with our sequence number; earlier ones are late answers to calls that gave up. */
@@ -106,7 +94,7 @@ static int await_reply(struct priv_client *c, const struct priv_request *q, stru
         if (ready <= 0)
             return err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv did not answer within %u ms",
                            q->deadline_ms);
-        if (receive_message(c->fd, raw, fd, err) < 0)
+        if (receive_message(c, raw, fd, err) < 0)
             return -1;
         int whole = priv_message_decode(bytes_of(raw, sizeof(raw)), reply, err);
         if (whole == 0 && reply->sequence == c->sequence && reply->verb == (uint16_t)q->verb)
@@ -135,8 +123,7 @@ static int judge(const struct priv_message *reply, struct err *err)
                    length, (const char *)reply->payload);
 }
 
-static int do_locked(struct priv_client *c, const struct priv_request *q, struct priv_message *reply, int *fd,
-                     struct err *err)
+static int send_message(struct priv_client *c, const struct priv_request *q, struct err *err)
 {
     struct priv_message m = { .verb = (uint16_t)q->verb,
                               .sequence = ++c->sequence,
@@ -146,7 +133,17 @@ static int do_locked(struct priv_client *c, const struct priv_request *q, struct
     memcpy(m.payload, bytes_of(q->payload.p, 0).p,
            q->payload.n); /* a request without a payload has no pointer */
     priv_message_encode(&m, raw);
-    if (send_message(c->fd, raw, q->fd, err) < 0 || await_reply(c, q, reply, fd, err) < 0)
+    if (c->fd >= 0 && passfd_send(c->fd, bytes_of(raw, sizeof(raw)), q->fd) == 0)
+        return 0;
+    int why = c->fd >= 0 ? errno : ENOTCONN;
+    hang_up(c);
+    return err_set(err, ERR_UNAVAILABLE, (uint32_t)why, "cvm-agent-priv is gone: %s", strerror(why));
+}
+
+static int exchange(struct priv_client *c, const struct priv_request *q, struct priv_message *reply, int *fd,
+                    struct err *err)
+{
+    if (await_reply(c, q, reply, fd, err) < 0)
         return -1;
     if (judge(reply, err) == 0 && (*fd >= 0) == q->wants_fd)
         return 0;
@@ -158,17 +155,58 @@ static int do_locked(struct priv_client *c, const struct priv_request *q, struct
                 : -1;
 }
 
+static struct priv_request engine_request(const struct priv_engine_order *o,
+                                          uint8_t payload[static 2 + PRIV_OWNER_MAX])
+{
+    size_t n = strlen(o->owner);
+    payload[0] = (uint8_t)o->kind;
+    payload[1] = 0;
+    memcpy(payload + 2, o->owner, n);
+    return (struct priv_request){ .verb = PRIV_ENGINE,
+                                  .flags = PRIV_ENGINE_START,
+                                  .payload = bytes_of(payload, 2 + n),
+                                  .fd = o->policy,
+                                  .deadline_ms = ENGINE_START_MS };
+}
+
+/* A new helper at the old one's socket. Its engine stopped with it. */
+static int call_again(struct priv_client *c, struct err *err)
+{
+    struct priv_message reply;
+    uint8_t payload[2 + PRIV_OWNER_MAX];
+    int none;
+    struct err why = { 0 };
+    if (!c->path)
+        return err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv has ended: restart cvm-agent");
+    c->fd = dial(c->path, err);
+    if (c->fd < 0)
+        return -1;
+    log_event(LOG_LEVEL_WARNING, "priv", "state", "connected again", NULL);
+    const struct priv_request q = engine_request(&c->engine, payload);
+    if (c->engine.policy >= 0 && (send_message(c, &q, &why) < 0 || exchange(c, &q, &reply, &none, &why) < 0))
+        log_err(LOG_LEVEL_ERROR, "priv", &why); /* a request that needs the engine will say so */
+    return c->fd < 0 ? err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv has ended again") : 0;
+}
+
+static int do_locked(struct priv_client *c, const struct priv_request *q, struct priv_message *reply, int *fd,
+                     struct err *err)
+{
+    struct err why = { 0 };
+    if (send_message(c, q, &why) < 0 && (call_again(c, err) < 0 || send_message(c, q, err) < 0))
+        return -1;
+    return exchange(c, q, reply, fd, err);
+}
+
 int priv_do(struct priv_client *c, const struct priv_request *request, struct priv_message *reply,
             int *reply_fd, struct err *err)
 {
     int fd = -1;
-    if (c->fd < 0)
-        return err_set(err, ERR_UNAVAILABLE, 0, "there is no cvm-agent-priv");
     if (request->payload.n > PRIV_PAYLOAD_MAX)
         return err_set(err, ERR_TOO_LARGE, 0, "a payload of %zu bytes, at most %u", request->payload.n,
                        PRIV_PAYLOAD_MAX);
     pthread_mutex_lock(&c->lock);
-    int rc = do_locked(c, request, reply, &fd, err);
+    int rc = c->fd < 0 && !c->path ? err_set(err, ERR_UNAVAILABLE, 0, "there is no cvm-agent-priv")
+                                   : do_locked(c, request, reply, &fd, err);
     pthread_mutex_unlock(&c->lock);
     if (rc == 0 && request->wants_fd)
         *reply_fd = fd;
@@ -241,26 +279,36 @@ int priv_livepatch(struct priv_client *c, struct bytes module, struct err *err)
     return fd < 0 ? -1 : priv_do(c, &q, &reply, NULL, err);
 }
 
+/* What a helper that comes after this one shall be told; a policy of -1: nothing. */
+static void remember_engine(struct priv_client *c, const struct priv_engine_order *o)
+{
+    pthread_mutex_lock(&c->lock);
+    close_fd(&c->engine.policy);
+    c->engine = *o;
+    pthread_mutex_unlock(&c->lock);
+}
+
 int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind, const char *owner,
                       struct bytes policy, struct err *err)
 {
     struct priv_message reply;
-    uint8_t payload[2 + PRIV_OWNER_MAX] = { (uint8_t)kind, 0 };
+    uint8_t payload[2 + PRIV_OWNER_MAX];
+    struct priv_engine_order order = { .kind = kind, .policy = -1 };
     struct bytes name = bytes_str(kind == PRIV_DOCKER ? owner : "");
     if (name.n > PRIV_OWNER_MAX)
         return err_set(err, ERR_INPUT, 0, "container_owner %.60s is longer than %u bytes", owner,
                        PRIV_OWNER_MAX);
-    memcpy(payload + 2, name.p, name.n);
+    memcpy(order.owner, name.p, name.n);
     if (policy.n > PRIV_POLICY_MAX)
         return err_set(err, ERR_TOO_LARGE, 0, "a signature policy of %zu bytes, at most %u", policy.n,
                        PRIV_POLICY_MAX);
-    AUTO(close_fd) int fd = sealed_file("policy.json", policy, err);
-    const struct priv_request q = { .verb = PRIV_ENGINE,
-                                    .flags = PRIV_ENGINE_START,
-                                    .payload = bytes_of(payload, 2 + name.n),
-                                    .fd = fd,
-                                    .deadline_ms = ENGINE_START_MS };
-    return fd < 0 ? -1 : priv_do(c, &q, &reply, NULL, err);
+    order.policy = sealed_file("policy.json", policy, err);
+    const struct priv_request q = engine_request(&order, payload);
+    if (order.policy < 0)
+        return -1;
+    int rc = priv_do(c, &q, &reply, NULL, err);
+    remember_engine(c, &order);
+    return rc;
 }
 
 int priv_engine_stop(struct priv_client *c, struct err *err)
@@ -269,6 +317,7 @@ int priv_engine_stop(struct priv_client *c, struct err *err)
     const struct priv_request q = {
         .verb = PRIV_ENGINE, .flags = PRIV_ENGINE_STOP, .fd = -1, .deadline_ms = ENGINE_START_MS
     };
+    remember_engine(c, &(struct priv_engine_order){ .policy = -1 });
     return priv_do(c, &q, &reply, NULL, err);
 }
 
@@ -317,6 +366,8 @@ int priv_store(struct priv_client *c, enum priv_engine act, int from, const stru
         buf_u64le(&payload, now->st_dev);
         buf_u64le(&payload, now->st_ino);
     }
+    if (act == PRIV_ENGINE_STAGE && priv_store_idle(c, err) < 0)
+        return -1;
     return buf_check(&payload, "order", err) < 0 || store_call(c, act, buf_bytes(&payload), from, err) < 0
                ? -1
                : store_await(c, err);
@@ -325,7 +376,7 @@ int priv_store(struct priv_client *c, enum priv_engine act, int from, const stru
 int priv_store_idle(struct priv_client *c, struct err *err)
 {
     struct err why = { 0 };
-    if (c->fd < 0 || store_await(c, &why) == 0 || why.kind != ERR_BUSY)
+    if ((c->fd < 0 && !c->path) || store_await(c, &why) == 0 || why.kind != ERR_BUSY)
         return 0; /* how an order of somebody else went is not ours */
     return err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv is storing an update, and does not end");
 }

@@ -1,5 +1,7 @@
 /** agent/priv_client.h: the agent's side of cvm-agent-priv. Calls may come from any thread: they are made one
- * after the other. A reply that comes after its deadline is thrown away by the next call. */
+ * after the other. A reply that comes after its deadline is thrown away by the next call. A helper that has
+ * ended is connected to again by the next call, and told to start the engine that the one before ran; a call
+ * that it ended under fails, for nobody knows how far it came. */
 #ifndef CVM_AGENT_PRIV_CLIENT_H
 #define CVM_AGENT_PRIV_CLIENT_H
 
@@ -9,19 +11,29 @@
 #include <sys/stat.h>
 
 struct priv_client {
-    int fd; /* -1: nobody there */
+    int fd;           /* -1: nobody there */
+    const char *path; /* of its socket; NULL: it is a child, and has none */
     uint32_t sequence;
+    struct priv_engine_order {
+        enum priv_engine_kind kind;
+        char owner[PRIV_OWNER_MAX + 1];
+        int policy; /* -1: no engine shall run */
+    } engine;
     pthread_mutex_t lock;
 };
 
 #define PRIV_CLIENT_NONE                                                                                     \
     {                                                                                                        \
-        .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER                                                          \
+        .fd = -1, .engine = { .policy = -1 }, .lock = PTHREAD_MUTEX_INITIALIZER                              \
     }
 
 /** Connects to a socket of cvm-agent-priv; out must be PRIV_CLIENT_NONE before.
+ *  @param path  of the socket; must outlive out
  *  @return 0, or -1 with ERR_NOT_FOUND (no such socket) or ERR_UNAVAILABLE */
 MUST_USE int priv_connect(const char *path, struct priv_client *out, struct err *err);
+
+/** Closes the connection: nothing is called any more. */
+void priv_disconnect(struct priv_client *c);
 
 struct priv_request {
     enum priv_verb verb;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -251,9 +252,19 @@ static int stop(void)
     return 0;
 }
 
+/* The launcher of a helper that is no more stops its engine before it ends: an engine that stops removes its
+ * socket, which must not be the new one's. The lock goes with the process. */
+static void await_launcher(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+        continue;
+}
+
 __attribute__((noreturn)) static void launch(int fd, const char *directory)
 {
     char what;
+    await_launcher(directory);
     for (;;) {
         ssize_t n = recv(fd, &what, 1, 0);
         if (n < 0 && errno == EINTR)

@@ -6,6 +6,7 @@
 #include "agent/priv/verbs.h"
 #include "base/auto.h"
 #include "base/log.h"
+#include "base/passfd.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -69,6 +70,7 @@ static int divide(struct priv_context *c, const struct places *p, struct err *er
     c->limited = prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) != 1;
     c->launcher = launcher_start(p->engine);
     store.socket = store_start(p->workload);
+    store.busy = store.socket >= 0; /* it says so when it is ready */
     c->store = &store;
     rights_keep(kept, ARRAY_SIZE(kept));
 #ifndef CVM_SANITIZED /* a sanitizer's own calls are not on the list */
@@ -110,55 +112,11 @@ static bool want_credentials(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0;
 }
 
-/* With whose rights a message was sent: the socket may have been made by another user than the one it serves.
- */
-static ssize_t receive(int from, uint8_t raw[static PRIV_MESSAGE_SIZE], struct ucred *peer, int *fd)
-{
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-    } control;
-    struct iovec part = { raw, PRIV_MESSAGE_SIZE };
-    struct msghdr m = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)
-    };
-    ssize_t n;
-    do
-        n = recvmsg(from, &m, MSG_CMSG_CLOEXEC | MSG_TRUNC);
-    while (n < 0 && errno == EINTR);
-    bool known = false;
-    for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c)) {
-        if (c->cmsg_level != SOL_SOCKET)
-            continue;
-        if (c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-            memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-        known |= c->cmsg_type == SCM_CREDENTIALS;
-        if (c->cmsg_type == SCM_CREDENTIALS)
-            memcpy(peer, CMSG_DATA(c), sizeof(*peer));
-    }
-    return n > 0 && !known ? 0 : n;
-}
-
 static int answer(int to, const struct priv_message *reply, int fd)
 {
     static uint8_t raw[PRIV_MESSAGE_SIZE];
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = { .room = { 0 } };
-    struct iovec part = { raw, sizeof(raw) };
-    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
     priv_message_encode(reply, raw);
-    if (fd >= 0) {
-        m.msg_control = control.room;
-        m.msg_controllen = sizeof(control.room);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    }
-    return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(raw) ? 0 : -1;
+    return passfd_send(to, bytes_of(raw, sizeof(raw)), fd);
 }
 
 /* Answers messages until the peer is gone. */
@@ -169,8 +127,8 @@ static void serve(int peer, const struct priv_context *context)
     for (;;) {
         AUTO(close_fd) int fd = -1;
         AUTO(close_fd) int reply_fd = -1;
-        struct ucred from;
-        ssize_t n = receive(peer, raw, &from, &fd);
+        struct ucred from; /* the socket may have been made by another user than the one it serves */
+        ssize_t n = passfd_receive(peer, raw, sizeof(raw), &fd, &from);
         if (n <= 0)
             return;
         reply = (struct priv_message){ 0 };

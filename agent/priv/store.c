@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/log.h"
+#include "base/passfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -208,24 +210,29 @@ static int carry_out(const struct place *place, const struct order *order, int f
 
 /* ---- the process ---- */
 
-static ssize_t receive(int socket, struct order *order, int *fd)
+/* An order of a helper that is no more may still be carried out: one at a time, whoever gave it.
+ * Returns what ends the turn when it is closed, or when the process ends. */
+static int take_turn(const char *parent)
 {
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = { order, sizeof(*order) };
-    struct msghdr m = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)
-    };
-    ssize_t n;
-    do
-        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-    return n;
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+        continue;
+    return fd;
+}
+
+static int heal(const struct place *place, struct err *err)
+{
+    AUTO(close_fd) int turn = take_turn(place->parent);
+    int rc = data_heal(place->parent, err);
+    if (rc < 0)
+        log_err(LOG_LEVEL_ERROR, "store", err);
+    return rc;
+}
+
+static int answer(int socket, int rc, const struct err *err)
+{
+    const struct outcome o = outcome_of(rc, err);
+    return send(socket, &o, sizeof(o), MSG_NOSIGNAL) == (ssize_t)sizeof(o) ? 0 : -1;
 }
 
 __attribute__((noreturn)) static void take_orders(int socket, const struct place *place)
@@ -234,19 +241,18 @@ __attribute__((noreturn)) static void take_orders(int socket, const struct place
                                   CAP_SETUID,    CAP_SETGID, CAP_KILL };
     struct err why = { 0 };
     rights_keep(needed, ARRAY_SIZE(needed));
-    if (data_heal(place->parent, &why) < 0)
-        log_err(LOG_LEVEL_ERROR, "store", &why);
-    for (;;) {
+    int rc = heal(place, &why);
+    while (answer(socket, rc, &why) == 0) {
         AUTO(close_fd) int from = -1;
         struct order order;
         struct err err = { 0 };
-        if (receive(socket, &order, &from) != (ssize_t)sizeof(order))
-            _exit(0);
-        int rc = carry_out(place, &order, from, &err);
-        const struct outcome o = outcome_of(rc, &err);
-        if (send(socket, &o, sizeof(o), MSG_NOSIGNAL) != (ssize_t)sizeof(o))
-            _exit(0);
+        if (passfd_receive(socket, &order, sizeof(order), &from, NULL) != (ssize_t)sizeof(order))
+            break;
+        AUTO(close_fd) int turn = take_turn(place->parent);
+        rc = carry_out(place, &order, from, &err);
+        why = err;
     }
+    _exit(0);
 }
 
 static int place_of(const char *workload, struct place *out)
@@ -322,26 +328,6 @@ static enum priv_status ask(struct priv_exchange *x)
     }
 }
 
-static bool send_order(int socket, const struct order *order, int fd)
-{
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = { .room = { 0 } };
-    struct iovec part = { (void *)(uintptr_t)order, sizeof(*order) };
-    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
-    if (fd >= 0) {
-        m.msg_control = control.room;
-        m.msg_controllen = sizeof(control.room);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    }
-    return sendmsg(socket, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*order);
-}
-
 static bool is_folder(int fd)
 {
     struct stat st;
@@ -355,7 +341,7 @@ static enum priv_status begin(struct priv_exchange *x, const struct order *order
     enum progress p = look(s, &earlier);
     if (p == RUNNING)
         return PRIV_BUSY;
-    if (p == GONE || !send_order(s->socket, order, x->fd))
+    if (p == GONE || passfd_send(s->socket, bytes_of(order, sizeof(*order)), x->fd) < 0)
         return gone(x);
     s->busy = true;
     return PRIV_OK;

@@ -13,7 +13,7 @@
 /** The process that stores updates. */
 struct priv_store {
     int socket; /* to it; -1: none */
-    bool busy;  /* an order has no answer yet */
+    bool busy;  /* an order, or its start, has no answer yet */
 };
 
 /** Where things are; set once at start. */

@@ -344,7 +344,7 @@ int main(int argc, char **argv)
     }
     if (argc < 3 || start(argv[1], s.policy, &err) < 0 || run(argv[2], args, n, &s, &err) < 0)
         return fail(&err);
-    close_fd(&priv.fd);
+    priv_disconnect(&priv);
     signature_policy_done(&policy);
     return 0;
 }

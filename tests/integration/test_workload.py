@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,16 @@ class Machine:
         assert status == 200, found
         return {c["Labels"]["org.cvm-agent.service"]: c for c in found if "org.cvm-agent.service" in (c["Labels"] or {})}
 
+    def exits(self):
+        """The services that the agent saw end, once it has seen one."""
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            found = [e["service"] for e in self.events("service") if e["change"] == "exited"]
+            if found:
+                return found
+            time.sleep(0.1)
+        return []
+
     def inspect(self, service):
         status, found = self.engine("GET", f"/containers/{self.containers()[service]['Id']}/json")
         assert status == 200, found
@@ -256,16 +267,66 @@ class Start(unittest.TestCase):
         m = self.machine()
         m.wait()
         os.kill(m.pid("db"), 9)
-        until = time.monotonic() + 20
-        exits = []
-        while not exits and time.monotonic() < until:
-            time.sleep(0.1)
-            exits = [e for e in m.events("service") if e["change"] == "exited"]
-        event = exits[0]
-        self.assertEqual((event["service"], event["change"], event["exit_code"]), ("db", "exited", "137"))
+        self.assertEqual(m.exits(), ["db"])
+        self.assertEqual([e["exit_code"] for e in m.events("service") if e["change"] == "exited"], ["137"])
         metrics = m.agent.request("internal", "GET", "/metrics")[2].decode()
         self.assertIn('cvm_agent_service_exits_total{service="db"} 1', metrics)
         self.assertIn('cvm_agent_service_running{service="db"} 0', metrics)
+
+
+class Helper:
+    """A cvm-agent-priv as systemd starts it, and again on the same socket when it has ended."""
+
+    def __init__(self, folder):
+        self.path, self.engine, self.process = os.path.join(folder, "priv.sock"), os.path.join(folder, "workload/engine"), None
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.listener.bind(self.path)
+        os.chmod(self.path, 0o666)
+        self.listener.listen(8)
+        self.start()
+
+    def start(self):
+        script = f'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" --engine-dir "$1" 3<&{self.listener.fileno()}'
+        self.process = subprocess.Popen(["/bin/sh", "-c", script, os.path.join(BIN, "cvm-agent-priv"), self.engine],
+                                        pass_fds=[self.listener.fileno()])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.kill()
+        self.listener.close()
+
+
+class AnotherHelper(unittest.TestCase):
+    def test_what_was_killed_comes_back(self):
+        folder = tempfile.mkdtemp(dir="/run")
+        os.chmod(folder, 0o711)
+        helper = Helper(folder)
+        self.addCleanup(helper.stop)
+        workload = Workload()
+        self.addCleanup(workload.drop)
+        machine = Machine(workload, options=["--priv", helper.path], state=folder)
+        self.addCleanup(machine.__exit__)
+        machine.start()
+        machine.wait()
+        ids = {k: v["Id"] for k, v in machine.containers().items()}
+        helper.kill()
+        status, _, body = machine.agent.request("internal", "GET", "/platform")
+        self.assertEqual(status, 200, body)
+        helper.start()
+        # the agent looks at its services from time to time: it finds the new helper, which starts the engine again
+        self.assertEqual(machine.agent.wait_event("priv", 60)["state"], "connected again")
+        until = time.monotonic() + 30
+        while not os.path.exists(os.path.join(helper.engine, "engine.sock")) and time.monotonic() < until:
+            time.sleep(0.1)
+        found = machine.containers()
+        self.assertEqual({k: v["Id"] for k, v in found.items()}, ids)
+        self.assertEqual({v["State"] for v in found.values()}, {"running"})
+        os.kill(machine.pid("db"), 9)
+        self.assertEqual(machine.exits(), ["db"])
 
 
 @unittest.skipUnless(shutil.which("docker-registry") and shutil.which("skopeo"), "there is no docker-registry, or no skopeo")
