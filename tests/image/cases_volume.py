@@ -162,6 +162,25 @@ def case_volume_host_tpm(s):
     assert read_volume(disk, 9) == b"cvm-agent"
 
 
+def case_volume_strong(s):
+    """sealed to the firmware and its settings too: another boot of the same machine opens it, another firmware does not"""
+    disk = s.make("strong", "--volume", "32", "--seal", "strong", "--accept-host-vtpm")
+    with s.boot_again("strong", disk) as m:
+        line(m, "is marked empty: formatting it, sealed to profile strong")
+        made, boots = opened(m)
+        assert boots == 1, boots
+    with s.boot_again("strong", disk) as m:
+        assert opened(m) == (made, 2)
+        assert "formatting" not in m.said()
+    before = read_volume(disk)
+    with s.boot_again("strong", disk, secure=True) as m:
+        found = line(m, "cvm-volume: REFUSED")
+        assert found.rstrip().endswith("PCRs that are not as they were: 0"), found
+    assert read_volume(disk) == before, "the partition was written"
+    with s.boot_again("strong", disk) as m:
+        assert opened(m) == (made, 3)
+
+
 def case_volume_workload(s):
     """containers run from the part of the volume that has a key of the boot, and PCR 23 and 15 are as predicted"""
     subprocess.run([f"{ROOT}/scripts/example-workload", f"{s.work}/kept"], check=True, stdout=subprocess.DEVNULL)
