@@ -55,7 +55,7 @@ int metrics_answer(struct request *r, struct buf *out, struct err *err)
 int openapi_answer(struct request *r, struct buf *out, struct err *err)
 {
     (void)r, (void)err;
-    buf_put(out, openapi_document());
+    openapi_write(out);
     return 0;
 }
 

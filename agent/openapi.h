@@ -1,10 +1,10 @@
-/** agent/openapi.h: agent/openapi.json, built in. */
+/** agent/openapi.h: agent/openapi.json, built in compressed. */
 #ifndef CVM_AGENT_OPENAPI_H
 #define CVM_AGENT_OPENAPI_H
 
-#include "base/bytes.h"
+#include "base/buf.h"
 
-/** The OpenAPI 3.1 document of the routes that this build serves. */
-struct bytes openapi_document(void);
+/** Appends the OpenAPI 3.1 document of the routes that this build serves; a buffer without room notes it. */
+void openapi_write(struct buf *out);
 
 #endif
