@@ -222,8 +222,9 @@ static int take_turn(const char *parent)
 
 static int heal(const struct place *place, struct err *err)
 {
-    AUTO(close_fd) int turn = take_turn(place->parent);
+    int turn = take_turn(place->parent);
     int rc = data_heal(place->parent, err);
+    close_fd(&turn);
     if (rc < 0)
         log_err(LOG_LEVEL_ERROR, "store", err);
     return rc;
@@ -248,8 +249,9 @@ __attribute__((noreturn)) static void take_orders(int socket, const struct place
         struct err err = { 0 };
         if (passfd_receive(socket, &order, sizeof(order), &from, NULL) != (ssize_t)sizeof(order))
             break;
-        AUTO(close_fd) int turn = take_turn(place->parent);
+        int turn = take_turn(place->parent);
         rc = carry_out(place, &order, from, &err);
+        close_fd(&turn);
         why = err;
     }
     _exit(0);
