@@ -34,9 +34,8 @@ int owner_key_parse(struct bytes file, EVP_PKEY **out, struct err *err)
     } else {
         buf_put(&der, file);
     }
-    const uint8_t *p = der.p;
-    AUTO(pkey_drop) EVP_PKEY *key = der.n ? d2i_PUBKEY(NULL, &p, (long)der.n) : NULL;
-    if (!key || p != der.p + der.n)
+    AUTO(pkey_drop) EVP_PKEY *key = NULL;
+    if (spki_parse_der(buf_bytes(&der), &key, &(struct err){ 0 }) < 0)
         return err_set(err, ERR_INPUT, 0, "owner.pub is no public key: want one PEM block PUBLIC KEY");
     if (!is_p256(key) && EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519)
         return err_set(err, ERR_INPUT, 0, "owner.pub is a key of another kind: want P-256 or Ed25519");

@@ -31,15 +31,12 @@ static int key_of_runtime_data(struct ita_judging *j, struct err *err)
     AUTO(buf_done) struct buf spki = buf_new(4096);
     struct checks *checks = &j->result->checks;
     struct err why = { 0 };
-    const unsigned char *p;
     if (hcl_key_spki(&j->hcl, HCL_KEY_AK, &spki, &why) < 0) {
         checks_add_rc(checks, "tpm.ak_anchor", -1, "", &why);
         return 0;
     }
-    p = spki.p;
-    j->ak = d2i_PUBKEY(NULL, &p, (long)spki.n);
-    ERR_clear_error();
-    checks_add(checks, "tpm.ak_anchor", j->ak ? CHECK_OK : CHECK_FAILED,
+    checks_add(checks, "tpm.ak_anchor",
+               spki_parse_der(buf_bytes(&spki), &j->ak, &why) == 0 ? CHECK_OK : CHECK_FAILED,
                "HCLAkPub of runtime data that the hardware signed");
     return j->ak ? hash_key(j, err) : 0;
 }

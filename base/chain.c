@@ -267,12 +267,6 @@ int chain_verify(const struct chain_request *request, struct chain_result *out, 
 /* ---- CRLs ---- */
 
 /* Else libcrypto would ask the terminal for one. */
-static int no_passphrase(char *out, int size, int writing, void *arg)
-{
-    (void)out, (void)size, (void)writing, (void)arg;
-    return -1;
-}
-
 int crl_parse(struct bytes data, X509_CRL **out, struct err *err)
 {
     const unsigned char *p = data.p;
@@ -281,7 +275,7 @@ int crl_parse(struct bytes data, X509_CRL **out, struct err *err)
         return err_set(err, ERR_TOO_LARGE, 0, "CRL of %zu bytes, at most %u are read", data.n, CRL_MAX);
     if (memmem(data.p, data.n, "-----BEGIN ", 11)) {
         BIO *bio = BIO_new_mem_buf(data.p, (int)data.n);
-        crl = bio ? PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL) : NULL;
+        crl = bio ? PEM_read_bio_X509_CRL(bio, NULL, x509_no_passphrase, NULL) : NULL;
         BIO_free(bio);
     } else {
         crl = d2i_X509_CRL(NULL, &p, (long)data.n);

@@ -49,7 +49,7 @@ static X509 *one_der(struct bytes *data)
     return cert;
 }
 
-static int no_passphrase(char *out, int size, int writing, void *arg)
+int x509_no_passphrase(char *out, int size, int writing, void *arg)
 {
     (void)out, (void)size, (void)writing, (void)arg;
     return -1;
@@ -66,7 +66,7 @@ int x509_parse_chain(struct bytes data, X509 **out, size_t max, struct err *err)
     if (is_pem(data)) {
         BIO *bio = BIO_new_mem_buf(data.p, (int)data.n);
         size_t begin = 0; /* where the last one that was read ends */
-        for (X509 *cert; rc == 0 && bio && (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL));) {
+        for (X509 *cert; rc == 0 && bio && (cert = PEM_read_bio_X509(bio, NULL, x509_no_passphrase, NULL));) {
             if (n == max) {
                 X509_free(cert);
                 rc = err_set(err, ERR_TOO_LARGE, 0, "more than %zu certificates", max);
@@ -131,7 +131,7 @@ int x509_pem_der(struct bytes pem, struct buf *out, struct err *err)
     BIO_free(bio);
     ERR_clear_error();
     return good ? buf_check(out, "certificate", err)
-                : err_set(err, ERR_INPUT, 0, "no PEM certificate in %zu bytes", pem.n);
+                : err_set(err, ERR_INPUT, 0, "no PEM block in %zu bytes", pem.n);
 }
 
 int x509_put_der(const X509 *cert, struct buf *out, struct err *err)
@@ -141,6 +141,31 @@ int x509_put_der(const X509 *cert, struct buf *out, struct err *err)
     if (!at || i2d_X509(cert, &at) != n)
         return err_set(err, ERR_IO, 0, "cannot serialise a certificate");
     return 0;
+}
+
+int spki_parse_der(struct bytes der, EVP_PKEY **out, struct err *err)
+{
+    const unsigned char *p = der.p;
+    AUTO(pkey_drop) EVP_PKEY *key = der.n && der.n <= CERT_MAX ? d2i_PUBKEY(NULL, &p, (long)der.n) : NULL;
+    ERR_clear_error();
+    if (!key || p != der.p + der.n)
+        return err_set(err, ERR_INPUT, 0, "no public key that is understood in %zu bytes", der.n);
+    *out = MOVE(key);
+    return 0;
+}
+
+int spki_parse(struct bytes data, EVP_PKEY **out, struct err *err)
+{
+    AUTO(buf_done) struct buf room = buf_new(2 * CERT_MAX);
+    if (is_pem(data)) {
+        if (x509_pem_der(data, &room, err) < 0)
+            return -1;
+        data = buf_bytes(&room);
+    }
+    size_t n = der_length(data);
+    if (!bytes_zero(bytes_of(data.p + n, data.n - n)))
+        n = data.n;
+    return spki_parse_der(bytes_of(data.p, n), out, err);
 }
 
 int spki_put_der(EVP_PKEY *key, struct buf *out, struct err *err)

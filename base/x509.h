@@ -31,6 +31,17 @@ MUST_USE int x509_parse(struct bytes data, X509 **out, struct err *err);
  *  @return how many, or -1 with ERR_INPUT (nothing to free then) */
 MUST_USE int x509_parse_chain(struct bytes data, X509 **out, size_t max, struct err *err);
 
+/** Parses a public key: the DER of a SubjectPublicKeyInfo and nothing else.
+ *  @return 0 with a new reference in *out, or -1 with ERR_INPUT */
+MUST_USE int spki_parse_der(struct bytes der, EVP_PKEY **out, struct err *err);
+
+/** As spki_parse_der(), of a file: PEM too, and zero padding as of certificates. */
+MUST_USE int spki_parse(struct bytes data, EVP_PKEY **out, struct err *err);
+
+/** For PEM_read_bio_...(): instead of OpenSSL's question on the terminal, which any file could make it ask.
+ */
+int x509_no_passphrase(char *out, int size, int writing, void *arg);
+
 /** Appends the bytes of a PEM text's first block, whatever they are: a certificate that is only passed on.
  *  @return 0, or -1 with ERR_INPUT: no PEM, or damaged */
 MUST_USE int x509_pem_der(struct bytes pem, struct buf *out, struct err *err);

@@ -109,18 +109,6 @@ static int verify_signature(EVP_PKEY *key, const struct tpm_signature *sig, stru
     return good ? 0 : no(err, "the TPM quote is not signed by the document's AK");
 }
 
-static EVP_PKEY *key_of(struct bytes spki)
-{
-    const unsigned char *at = spki.p;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.n);
-    if (key && at != spki.p + spki.n) {
-        EVP_PKEY_free(key);
-        key = NULL;
-    }
-    ERR_clear_error();
-    return key;
-}
-
 /* A restricted TPM key cannot sign a made-up quote; the bare SPKI does not say that it is one. */
 static int check_ak(const struct parts *p, struct bytes spki, struct buf *checked, struct buf *left,
                     struct err *err)
@@ -178,8 +166,8 @@ static int check_quote(struct parts *p, struct bytes extra, struct buf *checked,
         || tpm_attest_parse(buf_bytes(&p->quote_raw), &p->quote, err) < 0
         || tpm_signature_parse(buf_bytes(&sig_raw), &sig, err) < 0 || read_pcrs(p, err) < 0)
         return err_while(err, "TPM quote");
-    if (!(key = key_of(buf_bytes(&spki))))
-        return err_set(err, ERR_INPUT, 0, "tpm.ak_pub is not a public key");
+    if (spki_parse_der(buf_bytes(&spki), &key, err) < 0)
+        return err_while(err, "tpm.ak_pub");
     if (verify_signature(key, &sig, p->quote.raw, err) < 0)
         return -1;
     say(checked, "TPM quote signed by the document's AK");

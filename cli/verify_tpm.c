@@ -18,31 +18,6 @@ static int read_to(const char *path, size_t max, struct input *out)
 
 /* ---- keys and certificates ---- */
 
-static int no_passphrase(char *out, int size, int writing, void *arg)
-{
-    (void)out, (void)size, (void)writing, (void)arg;
-    return -1;
-}
-
-static EVP_PKEY *key_of_spki(struct bytes data)
-{
-    const unsigned char *p = data.p;
-    EVP_PKEY *key;
-    if (memmem(data.p, data.n, "-----BEGIN ", 11)) {
-        BIO *bio = BIO_new_mem_buf(data.p, (int)data.n);
-        key = bio ? PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL) : NULL;
-        BIO_free(bio);
-    } else {
-        key = d2i_PUBKEY(NULL, &p, (long)data.n);
-        if (key && p != data.p + data.n) {
-            EVP_PKEY_free(key);
-            key = NULL;
-        }
-    }
-    ERR_clear_error();
-    return key;
-}
-
 static int read_ak(const char *path, struct tpm_material *m)
 {
     struct err err = { 0 };
@@ -55,10 +30,9 @@ static int read_ak(const char *path, struct tpm_material *m)
         m->has_public = true;
         return 0;
     }
-    m->ak = key_of_spki(data);
-    return m->ak ? 0
-                 : fail(STATUS_INPUT, path, "no public key",
-                        "want PEM, DER (SubjectPublicKeyInfo) or TPMT_PUBLIC");
+    return spki_parse(data, &m->ak, &err) == 0 ? 0
+                                               : fail(STATUS_INPUT, path, "no public key",
+                                                      "want PEM, DER (SubjectPublicKeyInfo) or TPMT_PUBLIC");
 }
 
 static int read_ak_cert(const struct tpm_files *files, struct tpm_material *m)

@@ -263,7 +263,7 @@ static X509_CRL *read_crl(struct bytes data)
     const unsigned char *p = data.p;
     if (pem_label(data).n) {
         AUTO(bio_drop) BIO *bio = BIO_new_mem_buf(data.p, (int)data.n);
-        return bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
+        return bio ? PEM_read_bio_X509_CRL(bio, NULL, x509_no_passphrase, NULL) : NULL;
     }
     size_t n = der_length(data);
     X509_CRL *crl = n ? d2i_X509_CRL(NULL, &p, (long)n) : NULL;
@@ -300,30 +300,14 @@ int inspect_crl(struct bytes data, json_t *out, struct err *err)
     return 0;
 }
 
-static EVP_PKEY *read_key(struct bytes data)
-{
-    const unsigned char *p = data.p;
-    if (pem_label(data).n) {
-        AUTO(bio_drop) BIO *bio = BIO_new_mem_buf(data.p, (int)data.n);
-        return bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
-    }
-    size_t n = der_length(data);
-    EVP_PKEY *key = n ? d2i_PUBKEY(NULL, &p, (long)n) : NULL;
-    if (key && (p != data.p + n || !bytes_zero(bytes_of(p, data.n - n)))) {
-        EVP_PKEY_free(key);
-        return NULL;
-    }
-    return key;
-}
-
 int inspect_public_key(struct bytes data, json_t *out, struct err *err)
 {
     if (data.n > CERT_MAX)
         return err_set(err, ERR_TOO_LARGE, 0, "public key of %zu bytes, at most %d are read", data.n,
                        CERT_MAX);
-    AUTO(pkey_drop) EVP_PKEY *key = read_key(data);
-    ERR_clear_error();
-    if (!key)
+    AUTO(pkey_drop) EVP_PKEY *key = NULL;
+    struct err why = { 0 };
+    if (spki_parse(data, &key, &why) < 0)
         return err_set(err, ERR_INPUT, 0, "no whole public key at offset 0 of %zu", data.n);
     put(out, "encoding", json_string(pem_label(data).n ? "pem" : "der"));
     inspect_put_key(key, out);

@@ -9,18 +9,6 @@
 #define MATERIAL_MAX   64 /* certificates of the material that a chain may be built with */
 #define NAMED_BY_GUEST "key named by the guest only"
 
-static EVP_PKEY *key_of_spki(struct bytes spki)
-{
-    const unsigned char *at = spki.p;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.n);
-    if (key && at != spki.p + spki.n) {
-        EVP_PKEY_free(key);
-        key = NULL;
-    }
-    ERR_clear_error();
-    return key;
-}
-
 static void free_key(void *key)
 {
     EVP_PKEY_free(key);
@@ -37,8 +25,9 @@ static bool hold_key(struct verification *v)
     uint8_t name[32];
     verify_cache_key(v, "key", buf_bytes(&v->ak_spki), name);
     if (!verify_cache_get(v->options->cache, name, &v->ak_held)) {
-        EVP_PKEY *key = key_of_spki(buf_bytes(&v->ak_spki));
-        if (!key)
+        EVP_PKEY *key;
+        struct err why = { 0 };
+        if (spki_parse_der(buf_bytes(&v->ak_spki), &key, &why) < 0)
             return false;
         verify_cache_add(v->options->cache, name, key, free_key, &v->ak_held);
     }

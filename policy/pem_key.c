@@ -12,13 +12,6 @@ static void drop_bio(BIO **bio)
     BIO_free(*bio);
 }
 
-/* Instead of OpenSSL's question on the terminal. */
-static int no_passphrase(char *buf, int size, int writing, void *arg)
-{
-    (void)buf, (void)size, (void)writing, (void)arg;
-    return -1;
-}
-
 typedef EVP_PKEY *read_key_fn(BIO *, EVP_PKEY **, pem_password_cb *, void *);
 
 static int read_key(struct bytes pem, read_key_fn *reader, const char *what, EVP_PKEY **out, struct err *err)
@@ -26,7 +19,7 @@ static int read_key(struct bytes pem, read_key_fn *reader, const char *what, EVP
     if (pem.n > PEM_KEY_MAX)
         return err_set(err, ERR_INPUT, 0, "a key of %zu bytes, at most %d are read", pem.n, PEM_KEY_MAX);
     AUTO(drop_bio) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    EVP_PKEY *key = bio ? reader(bio, NULL, no_passphrase, NULL) : NULL;
+    EVP_PKEY *key = bio ? reader(bio, NULL, x509_no_passphrase, NULL) : NULL;
     ERR_clear_error();
     if (!key)
         return err_set(err, ERR_INPUT, 0, "not a %s in PEM", what);

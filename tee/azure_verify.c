@@ -9,10 +9,7 @@ static int load_ak(const struct hcl_claims *claims, EVP_PKEY **out, struct err *
     AUTO(buf_done) struct buf spki = buf_new(4096);
     if (hcl_key_spki(claims, HCL_KEY_AK, &spki, err) < 0)
         return -1;
-    const unsigned char *p = spki.p;
-    *out = d2i_PUBKEY(NULL, &p, (long)spki.n);
-    ERR_clear_error();
-    return *out ? 0 : err_set(err, ERR_INPUT, 0, "%s is no key that is understood", HCL_KEY_AK);
+    return spki_parse_der(buf_bytes(&spki), out, err) < 0 ? err_while(err, HCL_KEY_AK) : 0;
 }
 
 static int check_format(struct azure_report *r, struct err *err)

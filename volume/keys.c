@@ -81,17 +81,12 @@ static void ctx_drop(EVP_PKEY_CTX **c)
     EVP_PKEY_CTX_free(*c);
 }
 
-static void bio_drop(BIO **b)
-{
-    BIO_free(*b);
-}
-
 static int read_owner(struct bytes pem, EVP_PKEY **out, struct err *err)
 {
-    AUTO(bio_drop) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    AUTO(pkey_drop) EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
-    if (!key || EVP_PKEY_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_bits(key) < RSA_LEAST
-        || EVP_PKEY_bits(key) > RSA_MOST)
+    AUTO(pkey_drop) EVP_PKEY *key = NULL;
+    struct err why = { 0 };
+    if (spki_parse(pem, &key, &why) < 0 || EVP_PKEY_base_id(key) != EVP_PKEY_RSA
+        || EVP_PKEY_bits(key) < RSA_LEAST || EVP_PKEY_bits(key) > RSA_MOST)
         return err_set(err, ERR_INPUT, 0, "the recovery key is no RSA public key of %d to %d bits in PEM",
                        RSA_LEAST, RSA_MOST);
     *out = MOVE(key);

@@ -25,14 +25,13 @@ static const char *text_of(const json_t *object, const char *key)
 
 static bool verifies(struct bytes payload, struct bytes signature, struct bytes pem)
 {
-    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    AUTO(pkey_drop) EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+    AUTO(pkey_drop) EVP_PKEY *key = NULL;
+    struct err why = { 0 };
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = key && ctx && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC
+    bool good = spki_parse(pem, &key, &why) == 0 && ctx && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC
                 && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key) == 1
                 && EVP_DigestVerify(ctx, signature.p, signature.n, payload.p, payload.n) == 1;
     EVP_MD_CTX_free(ctx);
-    BIO_free(bio);
     return good;
 }
 
