@@ -82,6 +82,12 @@ static inline uint64_t le_uint(const uint8_t *p, size_t n)
     return v;
 }
 
+static inline void le_put(uint8_t *p, uint64_t v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
 static inline uint64_t be_uint(const uint8_t *p, size_t n)
 {
     uint64_t v = 0;

@@ -95,12 +95,6 @@ static int signature_der(const struct digest *hash, EVP_PKEY *key, X509 *const *
     return 0;
 }
 
-static void put_u32le(uint8_t *at, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(v >> 8 * i);
-}
-
 static void pad(struct buf *b)
 {
     buf_fill(b, 0, (8 - b->n % 8) % 8);
@@ -137,8 +131,8 @@ int authenticode_sign(struct bytes program, EVP_PKEY *key, X509 *const *chain, s
     pad(&file);
     if (buf_check(&file, "the program", err) < 0)
         return -1;
-    put_u32le(file.p + pe.certificates_at, (uint32_t)table);
-    put_u32le(file.p + pe.certificates_at + 4, (uint32_t)(file.n - table));
+    le_put(file.p + pe.certificates_at, (uint32_t)table, 4);
+    le_put(file.p + pe.certificates_at + 4, (uint32_t)(file.n - table), 4);
     buf_put(out, buf_bytes(&file));
     return buf_check(out, "the signed program", err);
 }

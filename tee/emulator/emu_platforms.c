@@ -8,25 +8,15 @@
 #define POLICY_AZURE 0x3001F
 #define EC2_CSP      "CN=cc-us-east-2.amazonaws.com"
 
-static const struct snp_facts genoa = {
-    .product = "Genoa",
-    .version = 3,
-    .cpuid = { 0x19, 0x11, 0x01 },
-    .tcb = { 0x0A, 0, 0, 0, 0, 0, 0x17, 0x54 },
-    .firmware = { 0x28, 0x37, 0x01 },
-    .chip_id_size = 64,
-    .policy = POLICY_PLAIN,
-    .platform_info = 0x25,
-};
+#define GENOA                                                                                                \
+    .product = "Genoa", .version = 3, .cpuid = { 0x19, 0x11, 0x01 },                                         \
+    .tcb = { 0x0A, 0, 0, 0, 0, 0, 0x17, 0x54 }, .firmware = { 0x28, 0x37, 0x01 }, .chip_id_size = 64,        \
+    .platform_info = 0x25
+
+static const struct snp_facts genoa = { GENOA, .policy = POLICY_PLAIN };
 static const struct snp_facts genoa_azure = {
-    .product = "Genoa",
-    .version = 3,
-    .cpuid = { 0x19, 0x11, 0x01 },
-    .tcb = { 0x0A, 0, 0, 0, 0, 0, 0x17, 0x54 },
-    .firmware = { 0x28, 0x37, 0x01 },
-    .chip_id_size = 64,
+    GENOA,
     .policy = POLICY_AZURE,
-    .platform_info = 0x25,
     .guest_svn = 0x1000B,
     .family_id = { 0x01, 0x23, 0x20 },
     .image_id = 0x02,

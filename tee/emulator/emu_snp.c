@@ -18,35 +18,21 @@ struct snp_machine {
     uint8_t blank[SNP_REPORT_SIZE]; /* everything but report data, VMPL and signature */
 };
 
-static void put_le(uint8_t *p, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-/* Measurements derive from names, so that every machine of a shape has the same and golden values travel. */
-static void named_sha384(const char *what, const char *name, uint8_t out[static 48])
-{
-    char text[128];
-    snprintf(text, sizeof(text), EMULATOR_ORGANISATION ": %s: %s", what, name);
-    sha384(bytes_str(text), out);
-}
-
 static void blank_fill(struct snp_machine *m, const char *shape, const uint8_t report_id[static 32])
 {
     const struct snp_facts *f = m->facts;
     uint8_t *b = m->blank;
-    put_le(b + SNP_OFF_VERSION, f->version, 4);
-    put_le(b + SNP_OFF_GUEST_SVN, f->guest_svn, 4);
-    put_le(b + SNP_OFF_POLICY, f->policy, 8);
+    le_put(b + SNP_OFF_VERSION, f->version, 4);
+    le_put(b + SNP_OFF_GUEST_SVN, f->guest_svn, 4);
+    le_put(b + SNP_OFF_POLICY, f->policy, 8);
     memcpy(b + SNP_OFF_FAMILY_ID, f->family_id, sizeof(f->family_id));
     b[SNP_OFF_IMAGE_ID] = f->image_id;
-    put_le(b + SNP_OFF_SIGNATURE_ALGO, SNP_ALGO_P384_SHA384, 4);
-    put_le(b + SNP_OFF_PLATFORM_INFO, f->platform_info, 8);
-    put_le(b + SNP_OFF_FLAGS, (uint64_t)(f->csp_id ? SNP_KEY_VLEK : SNP_KEY_VCEK) << 2, 4);
-    named_sha384("firmware", shape, b + SNP_OFF_MEASUREMENT);
+    le_put(b + SNP_OFF_SIGNATURE_ALGO, SNP_ALGO_P384_SHA384, 4);
+    le_put(b + SNP_OFF_PLATFORM_INFO, f->platform_info, 8);
+    le_put(b + SNP_OFF_FLAGS, (uint64_t)(f->csp_id ? SNP_KEY_VLEK : SNP_KEY_VCEK) << 2, 4);
+    emu_measurement("firmware", shape, b + SNP_OFF_MEASUREMENT);
     if (f->id_key)
-        named_sha384("ID key", f->id_key, b + SNP_OFF_ID_KEY_DIGEST);
+        emu_measurement("ID key", f->id_key, b + SNP_OFF_ID_KEY_DIGEST);
     memcpy(b + SNP_OFF_REPORT_ID, report_id, 32);
     memset(b + SNP_OFF_REPORT_ID_MA, 0xFF, 32); /* no migration agent */
     static const size_t tcbs[] = { SNP_OFF_CURRENT_TCB, SNP_OFF_REPORTED_TCB, SNP_OFF_COMMITTED_TCB,
@@ -118,7 +104,7 @@ int snp_machine_report(const struct snp_machine *m, const uint8_t report_data[st
     uint8_t report[SNP_REPORT_SIZE];
     memcpy(report, m->blank, sizeof(report));
     memcpy(report + SNP_OFF_REPORT_DATA, report_data, 64);
-    put_le(report + SNP_OFF_VMPL, vmpl, 4);
+    le_put(report + SNP_OFF_VMPL, vmpl, 4);
     if (!sign(m->certs.vek.key, report))
         return err_set(err, ERR_IO, 0, "libcrypto cannot sign an SNP report");
     memcpy(out, report, sizeof(report));

@@ -47,19 +47,6 @@ struct tdx_machine {
     struct buf tail;        /* signature data behind the quote signature: made once, the same in all quotes */
 };
 
-static void put_le(uint8_t *p, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static void named_sha384(const char *what, const char *name, uint8_t out[static 48])
-{
-    char text[128];
-    snprintf(text, sizeof(text), EMULATOR_ORGANISATION ": %s: %s", what, name);
-    sha384(bytes_str(text), out);
-}
-
 static size_t body_size(const struct tdx_machine *m)
 {
     return m->facts->quote_version == 5 ? TDX_BODY_15_SIZE : TDX_BODY_10_SIZE;
@@ -70,17 +57,17 @@ static void blank_fill(struct tdx_machine *m, const char *shape, const uint8_t *
 {
     static const uint8_t intel_qe[16] = { 0x93, 0x9A, 0x72, 0x33, 0xF7, 0x9C, 0x4C, 0xA9,
                                           0x94, 0x0A, 0x0D, 0xB3, 0x95, 0x7F, 0x06, 0x07 };
-    put_le(m->header, m->facts->quote_version, 2);
-    put_le(m->header + 2, TDX_KEY_ECDSA_P256, 2);
-    put_le(m->header + 4, TDX_TEE_TYPE, 4);
+    le_put(m->header, m->facts->quote_version, 2);
+    le_put(m->header + 2, TDX_KEY_ECDSA_P256, 2);
+    le_put(m->header + 4, TDX_TEE_TYPE, 4);
     memcpy(m->header + 12, intel_qe, sizeof(intel_qe));
     memcpy(m->header + 28, qe_id, 16);
     uint8_t *b = m->body;
     memcpy(b + TDX_OFF_TEE_TCB_SVN, tdx_tee_tcb_svn, sizeof(tdx_tee_tcb_svn));
-    named_sha384("TDX module", "1.5", b + TDX_OFF_MR_SEAM);
-    put_le(b + TDX_OFF_TD_ATTRIBUTES, m->facts->td_attributes, 8);
-    put_le(b + TDX_OFF_XFAM, m->facts->xfam, 8);
-    named_sha384("firmware", shape, b + TDX_OFF_MR_TD);
+    emu_measurement("TDX module", "1.5", b + TDX_OFF_MR_SEAM);
+    le_put(b + TDX_OFF_TD_ATTRIBUTES, m->facts->td_attributes, 8);
+    le_put(b + TDX_OFF_XFAM, m->facts->xfam, 8);
+    emu_measurement("firmware", shape, b + TDX_OFF_MR_TD);
     if (m->facts->measured)
         memcpy(b + TDX_OFF_RTMR, rtmrs, (size_t)TDX_RTMRS * TDX_RTMR_SIZE);
     memcpy(b + TDX_OFF_TEE_TCB_SVN_2, tdx_tee_tcb_svn, sizeof(tdx_tee_tcb_svn));
@@ -114,8 +101,8 @@ static int tail_make(struct tdx_machine *m, struct err *err)
     qe[TDX_QE_OFF_ATTRIBUTES + 8] = 0xE7; /* XFRM */
     sha256(bytes_str(EMULATOR_ORGANISATION ": quoting enclave"), qe + TDX_QE_OFF_MR_ENCLAVE);
     memcpy(qe + TDX_QE_OFF_MR_SIGNER, tdx_qe_mr_signer, sizeof(tdx_qe_mr_signer));
-    put_le(qe + TDX_QE_OFF_ISV_PROD_ID, TDX_QE_ISV_PRODID, 2);
-    put_le(qe + TDX_QE_OFF_ISV_SVN, TDX_QE_ISV_SVN, 2);
+    le_put(qe + TDX_QE_OFF_ISV_PROD_ID, TDX_QE_ISV_PRODID, 2);
+    le_put(qe + TDX_QE_OFF_ISV_SVN, TDX_QE_ISV_SVN, 2);
     memcpy(qe + TDX_QE_OFF_REPORT_DATA, bound.b, 32);
     if (p256_sign(m->certs.pck.key, bytes_of(qe, sizeof(qe)), sig, err) < 0)
         return -1;

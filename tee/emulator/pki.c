@@ -1,6 +1,7 @@
 #include "tee/emulator/pki.h"
 
 #include "base/auto.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/x509.h"
 
@@ -8,9 +9,17 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DAY 86400
+
+void emu_measurement(const char *what, const char *name, uint8_t out[static 48])
+{
+    char text[128];
+    snprintf(text, sizeof(text), EMULATOR_ORGANISATION ": %s: %s", what, name);
+    sha384(bytes_str(text), out);
+}
 
 void der_put(struct buf *out, uint8_t tag, struct bytes content)
 {
