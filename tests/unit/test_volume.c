@@ -182,6 +182,18 @@ static void foreign_headers_are_refused(void **state)
     OK(volume_token_find(header, &got, &err));
 }
 
+static void what_is_too_large_is_refused(void **state)
+{
+    AUTO(volume_token_done) struct volume_token t = example(), got = { 0 };
+    AUTO(free_u8) uint8_t *h = zeros();
+    (void)state;
+    t.recovery.max = 4096;
+    buf_fill(&t.recovery, 'x', 1024);
+    AUTO(free_str) char *text = header_text(&t, "");
+    put_header(h, text);
+    REFUSED(ERR_TOO_LARGE, volume_token_find(bytes_of(h, VOLUME_HEADER_SIZE), &got, &err));
+}
+
 static void every_cut_of_the_text_is_refused(void **state)
 {
     AUTO(volume_token_done) struct volume_token t = example(), got = { 0 };
@@ -354,6 +366,7 @@ int main(void)
         cmocka_unit_test(the_builder_writes_the_same_mark),
         cmocka_unit_test(a_token_comes_back),
         cmocka_unit_test(foreign_headers_are_refused),
+        cmocka_unit_test(what_is_too_large_is_refused),
         cmocka_unit_test(every_cut_of_the_text_is_refused),
         cmocka_unit_test(differing_registers_are_named),
         cmocka_unit_test(keys_have_a_known_answer),
