@@ -271,8 +271,10 @@ __attribute__((noreturn)) static void launch(int fd, const char *directory)
             continue;
         if (n != 1)
             break;
-        if (what == 'k' || program_of(what))
-            wanted = what == 'k' ? 0 : what;
+        if (what == 'k')
+            wanted = '\0';
+        else if (program_of(what))
+            wanted = what;
         int rc = what == 'k'                       ? stop()
                  : what == '?'                     ? (runs() ? 0 : ESRCH)
                  : what == 'r' || program_of(what) ? start(directory)
