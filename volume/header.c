@@ -79,11 +79,13 @@ static int take_token(const json_t *token, struct volume_token *t, struct err *e
 {
     if (json_integer_value(json_object_get(token, "version")) != TOKEN_VERSION)
         return err_set(err, ERR_INPUT, 0, "token: version is not %d", TOKEN_VERSION);
-    return json_get_b64(token, "sealed", &t->sealed, err) < 0
-                   || take_pcrs(json_object_get(token, "pcrs"), &t->pcrs, err) < 0
-                   || take_recovery(json_object_get(token, "recovery"), t, err) < 0
-               ? -1
-               : 0;
+    if (json_get_b64(token, "sealed", &t->sealed, err) == 0
+        && take_pcrs(json_object_get(token, "pcrs"), &t->pcrs, err) == 0
+        && take_recovery(json_object_get(token, "recovery"), t, err) == 0)
+        return 0;
+    if (err && err->kind == ERR_TOO_LARGE)
+        err->kind = ERR_INPUT; /* a part of the header that is none of ours */
+    return -1;
 }
 
 int volume_token_find(struct bytes header, struct volume_token *out, struct err *err)

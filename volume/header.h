@@ -41,7 +41,7 @@ void volume_token_done(struct volume_token *token);
 /** Finds the one token of ours in a LUKS2 header.
  *  @param header  VOLUME_HEADER_SIZE bytes as they lay on the disk; untrusted
  *  @param out     to be released by volume_token_done(); written only on success
- *  @return 0, or -1 with ERR_INPUT or ERR_TOO_LARGE and what is wrong, ERR_NOT_FOUND: no such token */
+ *  @return 0, or -1 with ERR_INPUT and what is wrong, ERR_NOT_FOUND: no such token */
 MUST_USE int volume_token_find(struct bytes header, struct volume_token *out, struct err *err);
 
 /** The token as LUKS2 stores it, for both key slots that it leads to. @return a new reference, or NULL */

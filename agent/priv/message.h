@@ -27,7 +27,7 @@ enum priv_status {
     PRIV_NOT_SUPPORTED = 3,
     PRIV_FAILED = 4,  /* flags: errno or 0; payload: a sentence */
     PRIV_REFUSED = 5, /* the machine does not allow it; payload: a sentence */
-    PRIV_BUSY = 6     /* an update is being stored: ask again */
+    PRIV_BUSY = 6     /* an update is being stored, or mended after one that was cut short: ask again */
 };
 
 /** PRIV_FIREWALL: the payload is any number of records of PRIV_PORT_SIZE bytes: u8 protocol (6 or 17), u8 0,

@@ -163,33 +163,33 @@ if(NOT CVM_SANITIZE)
         $<TARGET_FILE:cvm-agent> $<TARGET_FILE:cvm-cli> $<TARGET_FILE:cvm-agent-priv> $<TARGET_FILE:cvm-agent-setup>)
 endif()
 # What runs containers, under one lock, for its times are those of the engine; ctest starts the longest first. Label by the
-# engine: scripts/test runs each engine's tests under one build and both under --full.
-function(cvm_engine_test name engine seconds)
-    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 RESOURCE_LOCK engine COST ${seconds}
+# engine: docker's are run with the sanitizers under scripts/test --full only.
+function(cvm_engine_test name engine seconds limit)
+    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${limit} RESOURCE_LOCK engine COST ${seconds}
         LABELS "integration;${engine}")
 endfunction()
 if(CVM_EMULATOR)
     cvm_script_test(test_workload /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_workload.py
         ${CMAKE_BINARY_DIR}/bin)
-    cvm_engine_test(test_workload podman 40)
+    cvm_engine_test(test_workload podman 40 300)
     cvm_script_test(test_update /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
         ${CMAKE_BINARY_DIR}/bin Updates)
-    cvm_engine_test(test_update podman 160)
+    cvm_engine_test(test_update podman 160 600)
     cvm_script_test(test_update_read_only /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
         ${CMAKE_BINARY_DIR}/bin ReadOnly)
-    cvm_engine_test(test_update_read_only podman 80)
+    cvm_engine_test(test_update_read_only podman 80 600)
     cvm_script_test(test_workload_docker /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_workload.py
         ${CMAKE_BINARY_DIR}/bin --docker)
-    cvm_engine_test(test_workload_docker docker 40)
+    cvm_engine_test(test_workload_docker docker 40 300)
     cvm_script_test(test_update_docker /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
         ${CMAKE_BINARY_DIR}/bin --docker Updates.test_what_changed_is_replaced_and_nothing_else
         Updates.test_a_service_that_does_not_come_up Updates.test_logs Updates.test_maintenance)
-    cvm_engine_test(test_update_docker docker 90)
+    cvm_engine_test(test_update_docker docker 90 300)
 endif()
 cvm_script_test(test_engine /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_engine.py ${CMAKE_BINARY_DIR}/bin)
-cvm_engine_test(test_engine podman 90)
+cvm_engine_test(test_engine podman 90 300)
 cvm_script_test(test_engine_docker /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_engine.py ${CMAKE_BINARY_DIR}/bin --docker)
-cvm_engine_test(test_engine_docker docker 90)
+cvm_engine_test(test_engine_docker docker 90 300)
 cvm_script_test(test_rego_differential /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_differential.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli 320)
 if(CVM_EMULATOR)
