@@ -154,14 +154,19 @@ int spki_parse_der(struct bytes der, EVP_PKEY **out, struct err *err)
     return 0;
 }
 
+static int spki_parse_pem(struct bytes pem, EVP_PKEY **out, struct err *err)
+{
+    BIO *bio = pem.n <= 2 * CERT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+    *out = bio ? PEM_read_bio_PUBKEY(bio, NULL, x509_no_passphrase, NULL) : NULL;
+    BIO_free(bio);
+    ERR_clear_error();
+    return *out ? 0 : err_set(err, ERR_INPUT, 0, "no PEM block PUBLIC KEY in %zu bytes", pem.n);
+}
+
 int spki_parse(struct bytes data, EVP_PKEY **out, struct err *err)
 {
-    AUTO(buf_done) struct buf room = buf_new(2 * CERT_MAX);
-    if (is_pem(data)) {
-        if (x509_pem_der(data, &room, err) < 0)
-            return -1;
-        data = buf_bytes(&room);
-    }
+    if (is_pem(data))
+        return spki_parse_pem(data, out, err);
     size_t n = der_length(data);
     if (!bytes_zero(bytes_of(data.p + n, data.n - n)))
         n = data.n;

@@ -79,6 +79,9 @@ static void test_pem(void **state)
     assert_true(parses(spki_parse, m, bytes_of(text, (size_t)n)));
     assert_false(parses(spki_parse_der, m, bytes_of(text, (size_t)n)));
     assert_false(parses(spki_parse, m, bytes_of(text, (size_t)n / 2)));
+    for (char *label; (label = memmem(text, (size_t)n, "PUBLIC KEY", 10));)
+        memcpy(label, "SOME OTHER", 10); /* what the block says that it is counts */
+    assert_false(parses(spki_parse, m, bytes_of(text, (size_t)n)));
     BIO_free(bio);
 }
 
