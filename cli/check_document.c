@@ -238,7 +238,8 @@ static int check_journal(const struct parts *p, const uint8_t *spki_sha384, stru
         uint8_t content[48];
         if (extend_event(event, &pcr, content, err) < 0)
             return err_while(err, "journal_log");
-        if (!seen && strcmp(json_string_value(json_object_get(event, "type")), "tls-key") == 0) {
+        /* the last one: each start in this boot has a key of its own */
+        if (strcmp(json_string_value(json_object_get(event, "type")), "tls-key") == 0) {
             seen = true;
             same = memcmp(content, spki_sha384, sizeof(content)) == 0;
         }
