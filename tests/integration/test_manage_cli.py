@@ -68,6 +68,17 @@ class Manage(unittest.TestCase):
         self.assertEqual(cli("token", f"http://127.0.0.1:{agent.internal}")[0], 2)
         self.assertEqual(cli("logs", url, "--insecure")[0], 2)  # no token
 
+    def test_after_a_restart(self):
+        """Each start has a TLS key of its own: the journal's last one counts, and what was given out before is still so."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        roots = ["--trust-emulator", os.path.join(folder.name, "emulator/roots.pem"), "--accept-self-asserted-ak"]
+        for start in 1, 2, 3:
+            with Agent(AGENT, folder.name, ["--emulate", "snp-vtpm"]) as agent:
+                code, _, err = cli("collaterals", f"https://127.0.0.1:{agent.external}", *roots)
+                self.assertEqual(code, 0, f"start {start}: {err}")
+                self.assertIn("this connection's TLS key", err)
+
     def test_a_bare_address(self):
         agent, url, roots = self.machine()
         bare = url[len("https://"):]
