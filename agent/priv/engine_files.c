@@ -39,8 +39,10 @@ static int make_folders(const char *directory, const char *const *names, size_t 
 {
     char parent[PATH_MAX];
     if (strlen(directory) > DIRECTORY_MAX)
-        return err_set(err, ERR_INPUT, 0, "the engine's folder %.100s is longer than %d bytes", directory,
-                       DIRECTORY_MAX);
+        return err_set(err, ERR_INPUT, 0,
+                       "the engine's folder %.100s is longer than %d bytes: leave --socket away, or choose a "
+                       "shorter path for it",
+                       directory, DIRECTORY_MAX);
     if (path_set(parent, sizeof(parent), err, "%s", directory) < 0)
         return -1;
     char *slash = strrchr(parent, '/');
