@@ -227,6 +227,10 @@ class Checks(unittest.TestCase):
         for word in ("TPM quote", "AK attributes", "nonce"):
             self.assertIn(word, self.ask(*self.PIN).stderr.decode())
 
+    def test_the_key_is_of_the_last_start(self):
+        """Each start of the agent in a boot makes a key: one that an earlier start had is refused below."""
+        self.good(journal=[event("tls-key", "", spki(OTHER_KEY)), event("tls-key", "", spki(TLS_KEY))])
+
     def test_a_key_that_no_hardware_vouches_for(self):
         done = self.ask()
         self.assertEqual((done.returncode, done.stdout), (1, b""))
@@ -258,7 +262,7 @@ class Checks(unittest.TestCase):
         self.refused("tls_spki_sha256", change=set_member("tls_spki_sha256", value="00" * 32))
         self.refused("tls_spki_sha256", change=set_member("tls_spki_sha256", value=None))
         self.refused("tls-key is not the key", journal=other)
-        self.refused("tls-key is not the key", journal=other + [event("tls-key", "", spki(TLS_KEY))])
+        self.refused("tls-key is not the key", journal=[event("tls-key", "", spki(TLS_KEY))] + other)
         self.refused("no tls-key", journal=[event("token", "", b"")])
         self.refused("no tls-key", change=set_member("journal_log", value=None))
         self.refused("does not replay", pcr14=bytes(31) + b"\1")
