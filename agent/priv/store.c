@@ -3,6 +3,7 @@
  * at a time. It reads nothing of the update itself: a child with the rights of who asks copies the files, so
  * nothing can be stored that he could not read. Where the workload lies is fixed when we start. */
 #include "agent/priv/data.h"
+#include "agent/priv/filter.h"
 #include "agent/priv/rights.h"
 #include "agent/priv/verbs.h"
 #include "base/auto.h"
@@ -242,6 +243,10 @@ __attribute__((noreturn)) static void take_orders(int socket, const struct place
                                   CAP_SETUID,    CAP_SETGID, CAP_KILL };
     struct err why = { 0 };
     rights_keep(needed, ARRAY_SIZE(needed));
+    if (filter_confine(FILTER_STORE, &why) < 0) {
+        log_err(LOG_LEVEL_ERROR, "store", &why);
+        _exit(1);
+    }
     int rc = heal(place, &why);
     while (answer(socket, rc, &why) == 0) {
         AUTO(close_fd) int from = -1;

@@ -9,11 +9,14 @@
 #include <linux/netlink.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+static enum filter_part part = FILTER_VERBS; /* whose list */
 
 /* Runs act in a child behind the filter; the child's status. */
 static int behind_filter(int (*act)(void))
@@ -22,7 +25,7 @@ static int behind_filter(int (*act)(void))
     pid_t pid = fork();
     if (pid == 0) {
         struct err err = { 0 };
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_install(&err) < 0)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_install(part, &err) < 0)
             _exit(100);
         _exit(act());
     }
@@ -83,6 +86,14 @@ static void what_is_not_listed_is_refused(void **state)
         answers(EPERM, calls[i], -1, -1, -1);
 }
 
+static void verbs_do_not_mount(void **state)
+{
+    (void)state;
+    static const long calls[] = { SYS_fspick, SYS_fsconfig, SYS_open_tree, SYS_mount_setattr, SYS_setresuid };
+    for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+        answers(EPERM, calls[i], -1, -1, -1);
+}
+
 static void sockets_of_two_kinds(void **state)
 {
     (void)state;
@@ -124,6 +135,30 @@ static void programs_start(void **state)
     assert_int_equal(behind_filter(start_program), 0);
 }
 
+static int start_nothing(void)
+{
+    return start_program() == 99 ? 0 : 1;
+}
+
+/* Nothing that leads out of the files: no program, no socket, no module, no mount over another. */
+static void the_store_has_its_own_list(void **state)
+{
+    (void)state;
+    static const long calls[] = { SYS_execve,       SYS_socket,        SYS_connect,    SYS_accept4,
+                                  SYS_finit_module, SYS_delete_module, SYS_move_mount, SYS_fsopen,
+                                  SYS_fsmount,      SYS_mount,         SYS_unshare,    SYS_ptrace,
+                                  SYS_chroot,       SYS_mknodat,       SYS_ioctl,      SYS_setns };
+    part = FILTER_STORE;
+    for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+        answers(EPERM, calls[i], -1, -1, -1);
+    answers(EPERM, SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0);
+    answers(EBADF, SYS_fspick, -1, (long)"", 8 /* FSPICK_EMPTY_PATH */);
+    answers(EBADF, SYS_flock, -1, LOCK_EX, 0);
+    answers(EBADF, SYS_fchown, -1, 0, 0);
+    assert_int_equal(behind_filter(start_nothing), 0);
+    part = FILTER_VERBS;
+}
+
 /* unshare is refused by the filter that its parent had set; without it root could. */
 static int start_unshare(void)
 {
@@ -152,7 +187,7 @@ static void needs_no_new_privileges_first(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         struct err err = { 0 };
-        bool refused = setuid(65534) == 0 && filter_install(&err) < 0 && err.kind == ERR_UNAVAILABLE;
+        bool refused = setuid(65534) == 0 && filter_install(part, &err) < 0 && err.kind == ERR_UNAVAILABLE;
         _exit(refused ? 0 : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -183,9 +218,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_listed_is_refused),
+        cmocka_unit_test(verbs_do_not_mount),
         cmocka_unit_test(sockets_of_two_kinds),
         cmocka_unit_test(no_namespaces),
         cmocka_unit_test(programs_start),
+        cmocka_unit_test(the_store_has_its_own_list),
         cmocka_unit_test(programs_are_filtered_too),
         cmocka_unit_test(needs_no_new_privileges_first),
 #ifdef __x86_64__
