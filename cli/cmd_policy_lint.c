@@ -4,10 +4,13 @@
 #include "base/file.h"
 #include "workload/compose.h"
 #include "workload/lint.h"
+#include "workload/measure.h"
 #include "workload/path.h"
 #include "workload/policy.h"
+#include "workload/tree.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -21,17 +24,61 @@ static enum lint_entry find_on_disk(void *arg, const char *path)
     return S_ISREG(st.st_mode) ? LINT_FILE : S_ISDIR(st.st_mode) ? LINT_FOLDER : LINT_ABSENT;
 }
 
+static void put_error(struct buf *problems, size_t *errors, const struct err *err)
+{
+    buf_printf(problems, "error: %s\n", err->cause);
+    ++*errors;
+}
+
+/* Files of other kinds, names that are none of a workload's, too many or too large: nothing is copied of such
+ * a folder. */
+static int lint_files(const char *dir, struct workload_tree **tree, struct buf *problems, size_t *errors)
+{
+    const struct tree_limits limits = { .skip_images = true };
+    struct err err = { 0 };
+    if (workload_tree_read(dir, &limits, tree, &err) == 0)
+        return 0;
+    if (err.kind != ERR_INPUT && err.kind != ERR_TOO_LARGE)
+        return fail_err(status_of(&err), dir, "cannot read", &err);
+    put_error(problems, errors, &err);
+    return 0;
+}
+
+/* The archives beside docker-compose.yml, where a service's image is in none that can be read. A service
+ * without any is not refused: the machine may pull its image. */
+static int lint_archives(const struct workload_tree *tree, const struct compose *compose,
+                         const struct workload_policy *policy, struct buf *problems, size_t *errors)
+{
+    struct measure_service *services = NULL;
+    struct err err = { 0 };
+    size_t n = 0;
+    bool needed = false;
+    if (measure_services(compose, policy, &services, &n, &err) < 0)
+        return fail_err(STATUS_ENVIRONMENT, tree->root, "cannot judge", &err);
+    bool found = measure_find_images(tree, services, n, &err) == 0;
+    for (size_t i = 0; i < n; i++)
+        needed = needed || (!services[i].skip && !services[i].has_id);
+    free(services);
+    if (!found && (needed || err.kind == ERR_DENIED))
+        put_error(problems, errors, &err);
+    return 0;
+}
+
 /* The workload around the policy: docker-compose.yml and the files that both name. */
 static int lint_workload(const char *dir, const struct workload_policy *policy, struct buf *problems,
                          size_t *errors)
 {
     AUTO(free_u8) uint8_t *yaml = NULL, *dotenv = NULL;
     AUTO(compose_drop) struct compose *compose = NULL;
+    AUTO(workload_tree_drop) struct workload_tree *files = NULL;
     AUTO(lint_done) struct lint lint = { 0 };
     const struct lint_tree tree = { find_on_disk, (void *)(uintptr_t)dir };
     char path[PATH_MAX];
     size_t n = 0, dotenv_n = 0;
     struct err err = { 0 };
+    int rc = lint_files(dir, &files, problems, errors);
+    if (rc)
+        return rc;
     if (path_set(path, sizeof(path), &err, "%s/" COMPOSE_FILE, dir) < 0
         || file_read(path, COMPOSE_FILE_MAX, &yaml, &n, &err) < 0)
         return fail_err(STATUS_INPUT, dir, "cannot read " COMPOSE_FILE, &err);
@@ -48,7 +95,7 @@ static int lint_workload(const char *dir, const struct workload_policy *policy, 
     for (size_t i = 0; i < lint.n; i++)
         lint_put(&lint.finding[i], problems);
     *errors += lint.errors;
-    return 0;
+    return files ? lint_archives(files, compose, policy, problems, errors) : 0;
 }
 
 static int lint_policy(const char *path, struct workload_policy *policy, struct buf *problems, size_t *errors)
@@ -119,10 +166,11 @@ const struct command command_policy_lint = {
     "\"warning:\" for older names (with the new one), settings without effect and settings that open\n"
     "something. Passwords are not printed.\n"
     "\n"
-    "DIR is a workload directory: its policy (the built-in one if it has none) is explained, and\n"
-    "docker-compose.yml judged together with it, as the agent does before it starts anything: settings that\n"
-    "hand out the machine, short image names, files that are absent, services that the policy names and the\n"
-    "file lacks. Each problem has its line and column.\n"
+    "DIR is a workload directory: its policy (the built-in one if it has none) is explained, and its files\n"
+    "and docker-compose.yml are judged together with it, as the agent does before it starts anything: files\n"
+    "that a workload does not hold, image archives that cannot be read, settings that hand out the machine,\n"
+    "short image names, files that are absent, services that the policy names and the file lacks. A problem\n"
+    "of docker-compose.yml has its line and column.\n"
     "\n"
     "Exit status 0 if there is no error, 1 if the agent would refuse the workload, 3 if the policy cannot "
     "be\n"

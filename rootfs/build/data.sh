@@ -12,6 +12,15 @@ workload_check() { # workload_check DIR
     [ -z "$odd" ] || die_input "a name with a quotation mark, a backslash or a line break cannot be put on the disk: ${odd@Q}"
 }
 
+# The agent's own judgement of the files, docker-compose.yml and the policy.
+workload_lint() { # workload_lint DIR
+    local said
+    find_cli || die "a workload is judged by cvm-cli: build it, or call this as cvm-cli $(basename "$0")"
+    said=$("$CVM_CLI" policy-lint "$1" 2>&1) && return 0
+    grep -E 'error: |^cvm-cli: ' <<<"$said" >&2
+    die_input "the agent would refuse the workload $1: cvm-cli policy-lint explains"
+}
+
 data_make() { # data_make OUT MIB [WORKLOAD]: times and identifiers are fixed, the same folder gives the same bytes
     local out=$1 mib=$2 workload=${3:-} path
     step "making the data partition of $mib MiB"

@@ -333,7 +333,7 @@ class Installed(Folder):
         help_text = tool(*run, "build-image", "--help", cwd=self.folder, text=True)
         self.assertIn("--secure-boot-key", help_text)
         os.makedirs(f"{self.folder}/workload")
-        write(f"{self.folder}/workload/docker-compose.yml", b"services: {}\n")
+        write(f"{self.folder}/workload/docker-compose.yml", b"services:\n  a: {image: r.io/a:1}\n")
         make_root(self.folder)
         make_disk(self.folder, read(f"{DATA}/image/uki.efi"))
         before = read(f"{self.folder}/disk.raw")

@@ -81,5 +81,18 @@ class PolicyLint(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("docker-compose.yml: error: line 3, column 5: services.a.build: refused", out)
 
+    def test_files(self):
+        compose = "services:\n  a: {image: r.io/a:1}\n"
+        for path in ("notes.txt", "config/link", "broken.tar"):
+            folder = self.workload(compose)
+            if path == "config/link":
+                os.symlink("/etc/passwd", os.path.join(folder, path))
+            else:
+                with open(os.path.join(folder, path), "w") as f:
+                    f.write("no archive\n")
+            status, out, err = lint(folder)
+            self.assertEqual((status, err), (1, ""), out)
+            self.assertRegex(out, f"(?m)^error: .*{path}")
+
 
 unittest.main(argv=sys.argv[:1] + sys.argv[3:])

@@ -32,7 +32,7 @@ class UpdateDisk(unittest.TestCase):
                        check=True, stdout=subprocess.DEVNULL)
         self.workload = f"{self.folder}/workload"
         os.makedirs(f"{self.workload}/config/deep")
-        for name, text in (("docker-compose.yml", "services: {}\n"), ("config/deep/a b.txt", "text\n"), (".env", "A=1\n")):
+        for name, text in (("docker-compose.yml", "services:\n  a: {image: r.io/a:1}\n"), ("config/deep/a b.txt", "text\n"), (".env", "A=1\n")):
             with open(f"{self.workload}/{name}", "w") as f:
                 f.write(text)
 
@@ -75,13 +75,64 @@ class UpdateDisk(unittest.TestCase):
         self.assertEqual([n for n in os.listdir(self.folder) if n.startswith(".")], [])
 
     def test_too_large(self):
-        with open(f"{self.workload}/image.tar", "wb") as f:
+        with open(f"{self.workload}/config/large", "wb") as f:
             f.write(os.urandom(30 * MIB))
         self.refused("disk.raw", "workload", says="does not fit")
 
     def test_link(self):
         os.symlink("/etc/passwd", f"{self.workload}/config/passwd")
         self.refused("disk.raw", "workload", says="neither a file nor a folder")
+
+    def test_refused_by_the_agent(self):
+        """What policy-lint refuses is put on no disk, by neither command."""
+        good = {"docker-compose.yml": "services:\n  a: {image: r.io/a:1}\n"}
+        policy = "config/cvm_agent/cvm_agent_policy.json"
+        for files, says in (({"docker-compose.yml": "services:\n  a: {image: r.io/a:1, privileged: true}\n"}, "privileged: refused"),
+                            ({**good, "stray.txt": "x"}, "stray.txt"), ({**good, "a.tar": "no archive"}, "a.tar"),
+                            ({**good, policy: '{"cvm_config":{"nope":1}}'}, "cvm_config.nope"), ({**good, policy: "{"}, "not a policy"),
+                            ({".env": "A=1\n"}, "docker-compose.yml")):
+            shutil.rmtree(self.workload)
+            for name, text in files.items():
+                os.makedirs(os.path.dirname(f"{self.workload}/{name}"), exist_ok=True)
+                with open(f"{self.workload}/{name}", "w") as f:
+                    f.write(text)
+            self.refused("disk.raw", "workload", says=says)
+            for name in "x.raw", "x.json", "x.intoto.jsonl":
+                with open(f"{self.folder}/{name}", "w") as f:
+                    f.write("older\n")
+            done = self.cli("build-image", "--no-install", "--test", "--agent", os.path.dirname(os.path.dirname(CLI)), "--workload",
+                            "workload", "-o", "x", "--cache", f"{self.folder}/cache")
+            self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+            self.assertIn(says, done.stderr)
+            self.assertRegex(done.stderr.splitlines()[-1], "^cvm-cli: build-image: the agent would refuse the workload .+")
+            self.assertEqual(sorted(os.listdir(self.folder)), ["cache", "disk.raw", "workload", "x.intoto.jsonl", "x.json", "x.raw"])
+            for name in "x.raw", "x.json", "x.intoto.jsonl":
+                with open(f"{self.folder}/{name}") as f:
+                    self.assertEqual(f.read(), "older\n")
+
+    def test_link_to_the_disk(self):
+        """A link stays one, and the file that it names is the new disk."""
+        os.mkdir(f"{self.folder}/store")
+        os.rename(self.disk, f"{self.folder}/store/real.raw")
+        os.symlink("store/real.raw", self.disk)
+        before = digest(self.disk)
+        done = self.cli("update-disk", "disk.raw", "workload")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(os.readlink(self.disk), "store/real.raw")
+        self.assertNotEqual(digest(f"{self.folder}/store/real.raw"), before)
+        self.assertEqual(self.content(".env"), "A=1\n")
+        self.assertEqual(os.listdir(f"{self.folder}/store"), ["real.raw"])
+
+    def test_formats(self):
+        """A list that names no disk, or one twice, is refused before anything is made or removed."""
+        for name in "x.raw", "x.intoto.jsonl":
+            with open(f"{self.folder}/{name}", "w") as f:
+                f.write("older\n")
+        for formats in (",", "raw,", ",raw", "raw,,qcow2", " ", "raw,raw", "raw qcow2"):
+            done = self.cli("build-image", "-o", "x", "--cache", f"{self.folder}/cache", "--format", formats)
+            self.assertEqual(done.returncode, 2, (formats, done.stdout + done.stderr))
+            self.assertRegex(done.stderr, "^cvm-cli: build-image: --format .+: .+\n$")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["disk.raw", "workload", "x.intoto.jsonl", "x.raw"])
 
     def test_other_layout(self):
         subprocess.run(["sgdisk", "-c", "4:other", self.disk], check=True, stdout=subprocess.DEVNULL)
