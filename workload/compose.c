@@ -17,10 +17,8 @@ static void read_services(struct compose_reader *r, const struct yaml_node *v, v
     if (v->n == 0 || v->n > COMPOSE_SERVICES_MAX)
         compose_fail(r, v->at, "services: want 1 to %u services", COMPOSE_SERVICES_MAX);
     c->services = compose_take(r, v->n, sizeof(*c->services));
-    for (size_t i = 0; i < v->n; i++) {
-        if (strncmp(v->pair[i].key, "x-", 2) != 0)
-            compose_read_service(r, &v->pair[i], &c->services[c->service_count++]);
-    }
+    for (size_t i = 0; i < v->n; i++) /* names are the publisher's: an "x-" is no extension here */
+        compose_read_service(r, &v->pair[i], &c->services[c->service_count++]);
     qsort(c->services, c->service_count, sizeof(*c->services), by_name);
 }
 
@@ -34,6 +32,7 @@ static void read_project(struct compose_reader *r, const struct yaml_node *v, vo
 {
     struct compose *c = target;
     c->project = yaml_name(r, yaml_text(r, v, "name"), v->at, "name");
+    compose_warn(r, v->at, "name: has no effect: containers, networks and volumes are called workload_...");
 }
 
 static const struct member members[] = {

@@ -325,6 +325,11 @@ static void lint_docker(struct linter *l, const struct lint_machine *machine)
     }
     for (size_t i = 0; i < l->c->service_count; i++) {
         const struct compose_service *s = &l->c->services[i];
+        if (s->health.start_interval_ns != COMPOSE_UNSET)
+            WARNING(
+                l, s->health.at,
+                "services.%s.healthcheck.start_interval: has no effect: docker 20.10 checks at the interval",
+                s->name);
         if (s->network_mode.text && !strcmp(s->network_mode.text, "host"))
             ERROR(l, s->network_mode.at,
                   "services.%s.network_mode: docker has no host network for a container in a user namespace: "

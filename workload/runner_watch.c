@@ -22,6 +22,7 @@ struct seen {
     char name[ENGINE_NAME_MAX + 1];
     struct engine_state state;
     bool known;
+    int64_t started; /* when its process was first seen */
     int64_t next_check;
 };
 
@@ -44,11 +45,24 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int64_t interval_ms(const struct compose_service *s)
+/* Between two checks: start_interval until the service was healthy once, or its start_period is over. */
+static int64_t interval_ms(const struct seen *one, enum engine_health health, int64_t at)
 {
-    int64_t ns = s->health.set ? s->health.interval_ns : COMPOSE_UNSET;
+    const struct compose_health *h = &one->s->health;
+    bool starts = h->set && h->start_interval_ns != COMPOSE_UNSET && health == ENGINE_HEALTH_STARTING
+                  && at - one->started < h->start_period_ns / 1000000;
+    int64_t ns = starts ? h->start_interval_ns : h->set ? h->interval_ns : COMPOSE_UNSET;
     int64_t ms = ns == COMPOSE_UNSET ? INTERVAL_MS : ns / 1000000;
     return ms < INTERVAL_MIN ? INTERVAL_MIN : ms;
+}
+
+/* It has a new process: the next check need not wait for an interval that began with the one before. */
+static void begin(struct seen *one, const struct engine_state *now, int64_t at)
+{
+    one->started = at;
+    int64_t first = at + interval_ms(one, now->health, at);
+    if (one->next_check > first)
+        one->next_check = first;
 }
 
 static unsigned timeout_ms(const struct compose_service *s)
@@ -80,20 +94,28 @@ static void compare(struct runner_watch *w, struct seen *old, const struct engin
         w->changed(w->arg, &status);
 }
 
+/* The answer is about this one check; what counts, with retries and start_period, the container says. */
+static void check(const struct runner_watch *w, const struct seen *one, struct engine_state *now)
+{
+    enum engine_health ignored;
+    struct err why = { 0 };
+    if (engine_check_health(&w->r.engine, one->name, timeout_ms(one->s), &ignored, &why) == 0)
+        (void)!engine_inspect(&w->r.engine, one->name, now, &why); /* else the next look will tell */
+}
+
 /* Returns when it wants to be called again. */
 static int64_t look(struct runner_watch *w, struct seen *one)
 {
     struct engine_state now;
     int64_t at = now_ms();
-    enum engine_health health;
     if (engine_inspect(&w->r.engine, one->name, &now, &(struct err){ 0 }) < 0)
         return at + LOOK_MS; /* being replaced, or the engine is: the next look will tell */
+    if (now.running && now.pid != one->state.pid)
+        begin(one, &now, at);
     bool due = now.running && now.health != ENGINE_HEALTH_NONE && at >= one->next_check;
     if (due && !engine_runs_checks(&w->r.engine)) {
-        one->next_check = at + interval_ms(one->s);
-        if (engine_check_health(&w->r.engine, one->name, timeout_ms(one->s), &health, &(struct err){ 0 })
-            == 0)
-            now.health = health;
+        check(w, one, &now);
+        one->next_check = at + interval_ms(one, now.health, at);
     }
     compare(w, one, &now);
     int64_t next = now_ms() + LOOK_MS;

@@ -171,13 +171,15 @@ static int set_health(const struct compose_service *s, json_t *spec, struct err 
     for (size_t i = 0; i < h->test.n; i++)
         json_array_append_new(test, json_string(h->test.item[i].text));
     const int64_t usual = (int64_t)HEALTH_SECONDS * NS_PER_S;
-    json_object_set_new(
-        spec, "healthconfig",
+    json_t *config =
         json_pack("{s:o, s:I, s:I, s:I, s:I}", "Test", test, "Interval",
                   (json_int_t)(h->interval_ns == COMPOSE_UNSET ? usual : h->interval_ns), "Timeout",
                   (json_int_t)(h->timeout_ns == COMPOSE_UNSET ? usual : h->timeout_ns), "StartPeriod",
                   (json_int_t)(h->start_period_ns == COMPOSE_UNSET ? 0 : h->start_period_ns), "Retries",
-                  (json_int_t)(h->retries == COMPOSE_UNSET ? HEALTH_RETRIES : h->retries)));
+                  (json_int_t)(h->retries == COMPOSE_UNSET ? HEALTH_RETRIES : h->retries));
+    if (h->start_interval_ns != COMPOSE_UNSET) /* the watch's; here it makes another container of it */
+        set_int(config, "StartInterval", h->start_interval_ns);
+    json_object_set_new(spec, "healthconfig", config);
     return 0;
 }
 

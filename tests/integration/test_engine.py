@@ -343,6 +343,24 @@ services:
         self.assertIn("once exited exited 3", out)
         self.assertRegex(out, r"sick healthy[^$]*sick unhealthy")
 
+    @unittest.skipIf(DOCKER, "docker checks by itself, and knows no start_interval")
+    def test_a_restarted_service_is_checked_at_its_start_interval(self):
+        self.w.apply("""
+services:
+  slow:
+    image: localhost/bb:1
+    restart: always
+    command: ["/bin/busybox", "sh", "-c", "/bin/busybox rm -f /tmp/ok; /bin/busybox sleep 3; /bin/busybox touch /tmp/ok; exec /bin/busybox sleep 1000"]
+    healthcheck: {test: [CMD, /bin/busybox, test, -e, /tmp/ok], interval: 10m, start_period: 1m, start_interval: 1s}
+""")
+        pid = int(self.w.list()["slow"]["pid"])
+        with subprocess.Popen([TOOL, self.w.engine, "watch", "14", "--tree", self.w.tree, *ATTACH], stdout=subprocess.PIPE,
+                              text=True) as watch:
+            time.sleep(3)
+            os.kill(pid, signal.SIGKILL)
+            out = watch.communicate(timeout=60)[0]
+        self.assertEqual(re.findall(r"slow (\w+)", out), ["healthy", "restarted", "healthy"])
+
     def test_signals(self):
         self.w.apply("""
 services:

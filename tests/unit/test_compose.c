@@ -76,9 +76,10 @@ static void the_file(void **state)
     assert_string_equal(c->secrets[0].content, "a secret");
     assert_string_equal(c->secrets[1].path, "secrets/cert.pem");
     assert_string_equal(c->configs[0].content, "hello nobody");
-    assert_int_equal(c->warning_count, 2); /* logging, deploy */
-    assert_non_null(strstr(c->warnings[0].text, "logging"));
-    assert_int_equal(c->warnings[1].at.line, 103);
+    assert_int_equal(c->warning_count, 3); /* name, logging, deploy */
+    assert_non_null(strstr(c->warnings[0].text, "name: has no effect"));
+    assert_non_null(strstr(c->warnings[1].text, "logging"));
+    assert_int_equal(c->warnings[2].at.line, 103);
 }
 
 static void words_and_names(void **state)
