@@ -106,6 +106,14 @@ static void direct_registers(struct predicting *p)
     }
 }
 
+/* Whose firmware a platform has. */
+static enum predict_host host_of(const struct shape *shape)
+{
+    if (shape->cloud == CLOUD_NONE)
+        return shape->tee == TEE_TDX ? PREDICT_QEMU_TDX : PREDICT_QEMU;
+    return shape->cloud == CLOUD_GCP && shape->tee == TEE_SEV_SNP ? PREDICT_GCE_SNP : PREDICT_CLOUD;
+}
+
 static int predict_disk(struct predicting *p, uint16_t alg)
 {
     struct err err = { 0 };
@@ -118,7 +126,7 @@ static int predict_disk(struct predicting *p, uint16_t alg)
     if (disk_open(p->path, &p->disk, &err) < 0 || disk_check_root(&p->disk, root, &header, &err) < 0)
         return fail_err(err.kind == ERR_DENIED ? STATUS_NO : STATUS_INPUT, p->path, "not an image that boots",
                         &err);
-    if (predict_boot(&p->disk.gpt, &p->disk.uki, p->firmware_path ? &p->firmware : NULL,
+    if (predict_boot(&p->disk.gpt, &p->disk.uki, host_of(p->shape), p->firmware_path ? &p->firmware : NULL,
                      p->boot_keys.given ? &p->boot_keys.keys : NULL, alg, &p->prediction, &err)
         < 0)
         return fail_err(status_of(&err), p->path,
@@ -236,6 +244,9 @@ static int write_golden(const struct predicting *p)
     AUTO(json_drop) json_t *document = golden(p);
     if (!document)
         return fail(STATUS_ENVIRONMENT, "predict", "out of memory", NULL);
+    if (p->path && p->prediction.pcr[4].kind != PREDICTED)
+        fail(0, p->out, "warning: PCR 4 is not pinned",
+             "another program can extend 9 and 11 alike: pin PCR 4 of a recorded boot");
     json_put(&text, document, true);
     return write_out(&text, p->out);
 }
@@ -293,11 +304,12 @@ const struct command command_predict = {
     "firmware-dependent (record one boot of each firmware and machine type) or unknown. The root is checked\n"
     "against its hash first.\n"
     "\n"
-    "  --firmware FILE  the OVMF image (OVMF_CODE_4M.fd): then PCR 7 is predicted, for Secure Boot off and "
-    "no\n"
-    "                   keys enrolled unless they are named. Of a release whose measurements were not looked "
-    "at,\n"
-    "                   PCR 2 to 7 are firmware-dependent\n"
+    "  --firmware FILE  the OVMF image (OVMF_CODE_4M.fd) of a machine under QEMU: then PCR 2 to 7 are\n"
+    "                   predicted, for Secure Boot off and no keys enrolled unless they are named; not those "
+    "of\n"
+    "                   a release whose measurements were not looked at. The firmware of clouds is their "
+    "own:\n"
+    "                   2, 3, 4 and 6 are predicted for gcp-snp alone\n"
     "  --vars FILE      the machine's variables (OVMF_VARS.fd): Secure Boot is on if a platform key is in "
     "it\n"
     "  --pk, --kek, --db, --dbx FILE  or its keys, each a list of signatures (EFI_SIGNATURE_LIST, .esl)\n"

@@ -119,24 +119,55 @@ static void secure_boot(struct job *j, const struct uki *uki, const struct firmw
         j->failed = true;
     else if (keys->on && !j->failed)
         variable(j, varstore_image_security, "db", entry);
-    if (!firmware)
-        set(j, 7, FIRMWARE, "Secure Boot's variables: name the firmware with --firmware");
 }
 
 /* What a firmware measures elsewhere, or in another way, is for a recorded boot to say. */
-static void doubts(struct job *j, const struct firmware *firmware, const struct secure_boot *keys)
+static void doubt(struct job *j, unsigned pcrs, const char *why)
 {
-    static const unsigned of_firmware[] = { 2, 3, 4, 5, 6, 7 };
-    if (firmware && firmware->release == FIRMWARE_RETRIES_EXIT)
-        set(j, 5, FIRMWARE, "this release measures each failed attempt to leave the firmware: record a boot");
+    for (unsigned i = 0; i < PREDICT_PCRS; i++)
+        if (pcrs >> i & 1)
+            set(j, i, FIRMWARE, why);
+}
+
+#define OF_FIRMWARE 0xfcu /* 2 to 7 */
+
+/* Of the file that is given. */
+static void doubts_of_release(struct job *j, const struct firmware *firmware, const struct secure_boot *keys)
+{
+    if (!firmware) {
+        doubt(j, OF_FIRMWARE, "what the firmware measures: name it with --firmware");
+        return;
+    }
+    if (firmware->release == FIRMWARE_RETRIES_EXIT)
+        doubt(j, 1u << 5, "this release measures each failed attempt to leave the firmware: record a boot");
     if (keys && keys->has_dbt)
-        set(j, 7, FIRMWARE, "the variable dbt is set, which some firmware measures: record a boot");
-    if (!firmware || firmware->release != FIRMWARE_UNCHECKED)
+        doubt(j, 1u << 7, "the variable dbt is set, which some firmware measures: record a boot");
+    if (firmware->release != FIRMWARE_UNCHECKED)
         return;
     snprintf(j->out->unchecked, sizeof(j->out->unchecked),
              "what firmware %s measures was not checked: record a boot of it", firmware->version);
-    for (size_t i = 0; i < ARRAY_SIZE(of_firmware); i++)
-        set(j, of_firmware[i], FIRMWARE, j->out->unchecked);
+    doubt(j, OF_FIRMWARE, j->out->unchecked);
+}
+
+static void doubts(struct job *j, enum predict_host host, const struct firmware *firmware,
+                   const struct secure_boot *keys)
+{
+    static const struct {
+        enum predict_host host;
+        unsigned pcrs;
+        const char *why;
+    } rows[] = {
+        { PREDICT_QEMU_TDX, 1u << 2 | 1u << 4 | 1u << 5,
+          "under TDX firmware may measure programs and partitions elsewhere: record a boot" },
+        { PREDICT_GCE_SNP, 1u << 5, "Google's firmware measures failed attempts to leave it: record a boot" },
+        { PREDICT_GCE_SNP, 1u << 7, "Secure Boot's variables, which are Google's: record a boot" },
+        { PREDICT_CLOUD, OF_FIRMWARE, "the cloud's firmware: record one boot of each machine type" },
+    };
+    if (host == PREDICT_QEMU || host == PREDICT_QEMU_TDX)
+        doubts_of_release(j, firmware, keys);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (rows[i].host == host)
+            doubt(j, rows[i].pcrs, rows[i].why);
 }
 
 /* The kernel measures what it was started with: the command line as UTF-16 with its NUL, and the initrd. */
@@ -207,8 +238,9 @@ static bool stub_is_known(const struct uki *uki)
            && memcmp(mark.p, STUB_MARK, strlen(STUB_MARK)) == 0;
 }
 
-int predict_boot(const struct gpt *gpt, const struct uki *uki, const struct firmware *firmware,
-                 const struct secure_boot *keys, uint16_t alg, struct prediction *out, struct err *err)
+int predict_boot(const struct gpt *gpt, const struct uki *uki, enum predict_host host,
+                 const struct firmware *firmware, const struct secure_boot *keys, uint16_t alg,
+                 struct prediction *out, struct err *err)
 {
     struct job j = { out, err, false };
     if (!digest_size(alg))
@@ -220,7 +252,7 @@ int predict_boot(const struct gpt *gpt, const struct uki *uki, const struct firm
     boot_path(&j, uki, keys);
     partitions(&j, gpt);
     secure_boot(&j, uki, firmware, keys);
-    doubts(&j, firmware, keys);
+    doubts(&j, host, firmware, keys);
     kernel(&j, uki);
     stub(&j, uki);
     if (!stub_is_known(uki)) {

@@ -18,6 +18,14 @@ enum predict_kind {
     UNKNOWN,   /* depends on what happens while it runs */
 };
 
+/** Whose firmware starts the image, and what it was seen to measure. */
+enum predict_host {
+    PREDICT_QEMU,     /* EDK II's, the file that is given */
+    PREDICT_QEMU_TDX, /* the same under TDX, where programs may be measured into the RTMRs instead of PCR 4 */
+    PREDICT_GCE_SNP,  /* Google's: recorded boots outside TDX have the same events in 2, 3, 4 and 6 */
+    PREDICT_CLOUD,    /* any other cloud's: nobody has the file, or it was seen to measure other things */
+};
+
 struct predict_pcr {
     enum predict_kind kind;
     struct digest value; /* where predicted */
@@ -31,14 +39,15 @@ struct prediction {
 };
 
 /** Computes all PCRs of one bank. PCR 15, 16 and 23 are those of a machine without a workload.
- *  @param firmware  of the same bank; NULL: not known, and PCR 7 with it
+ *  @param host      says with firmware which of PCR 2 to 7 can be known
+ *  @param firmware  of the same bank; NULL: not known, and under QEMU PCR 2 to 7 with it
  *  @param keys      Secure Boot's variables; NULL: none is enrolled, Secure Boot is off
  *  @return 0, or -1: ERR_INPUT (a kernel that is no UEFI program, a bank that we do not have, a damaged
  * signature, keys for a firmware without Secure Boot), ERR_DENIED (with these keys the firmware does not
  * start the image), ERR_IO */
-MUST_USE int predict_boot(const struct gpt *gpt, const struct uki *uki, const struct firmware *firmware,
-                          const struct secure_boot *keys, uint16_t alg, struct prediction *out,
-                          struct err *err);
+MUST_USE int predict_boot(const struct gpt *gpt, const struct uki *uki, enum predict_host host,
+                          const struct firmware *firmware, const struct secure_boot *keys, uint16_t alg,
+                          struct prediction *out, struct err *err);
 
 /** "predicted", "firmware-dependent", "unknown". */
 const char *predict_kind_name(enum predict_kind kind);

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(uki.cmdline.n > 0 && uki.cmdline.n < UKI_CMDLINE_MAX);
     if (uki_option(&uki, "cvm.root", &value))
         CHECK(value.n < uki.cmdline.n);
-    if (predict_boot(&gpt, &uki, NULL, NULL, ALG_SHA256, &p, &err) < 0)
+    if (predict_boot(&gpt, &uki, PREDICT_GCE_SNP, NULL, NULL, ALG_SHA256, &p, &err) < 0)
         CHECK(err.kind == ERR_INPUT);
     return 0;
 }

@@ -205,6 +205,9 @@ set_tests_properties(test_update_disk PROPERTIES SKIP_RETURN_CODE 77)
 cvm_script_test(test_image_papers /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_image_papers.py ${CMAKE_BINARY_DIR}
     ${CMAKE_SOURCE_DIR}/tests/data)
 set_tests_properties(test_image_papers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+cvm_script_test(test_predict /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_predict.py ${CMAKE_BINARY_DIR}
+    ${CMAKE_SOURCE_DIR}/tests/data ${CVM_EVIDENCE_DEFAULT})
+set_tests_properties(test_predict PROPERTIES SKIP_RETURN_CODE 77)
 # Only with `ctest -C Package`, as scripts/test --full does: it builds the packages, and its chroot takes a network once.
 add_test(NAME test_package CONFIGURATIONS Package
     COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_package.py ${CMAKE_SOURCE_DIR})

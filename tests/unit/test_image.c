@@ -224,17 +224,50 @@ static void predicts(void **state)
     assert_int_equal(gpt_parse(sample_bytes(&gpt_head), DISK_SIZE, &gpt, &err), 0);
     assert_int_equal(uki_parse(sample_bytes(&kernel), &uki, &err), 0);
     assert_int_equal(firmware_parse(sample_bytes(&firmware), ALG_SHA256, &f, &err), 0);
-    assert_int_equal(predict_boot(&gpt, &uki, &f, NULL, ALG_SHA256, &p, &err), 0);
+    assert_int_equal(predict_boot(&gpt, &uki, PREDICT_QEMU, &f, NULL, ALG_SHA256, &p, &err), 0);
     for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
         assert_int_equal(p.pcr[want[i].pcr].kind, PREDICTED);
         is_hex(digest_bytes(&p.pcr[want[i].pcr].value), want[i].value);
     }
     assert_int_equal(p.pcr[0].kind, FIRMWARE);
     assert_int_equal(p.pcr[14].kind, UNKNOWN);
-    assert_int_equal(predict_boot(&gpt, &uki, NULL, NULL, ALG_SHA384, &p, &err), 0);
-    assert_int_equal(p.pcr[7].kind, FIRMWARE);
+    assert_int_equal(predict_boot(&gpt, &uki, PREDICT_GCE_SNP, NULL, NULL, ALG_SHA384, &p, &err), 0);
+    assert_int_equal(p.pcr[4].kind, PREDICTED);
     assert_int_equal(p.pcr[4].value.n, 48);
-    assert_int_equal(predict_boot(&gpt, &uki, NULL, NULL, 0x99, &p, &err), -1);
+    assert_int_equal(predict_boot(&gpt, &uki, PREDICT_QEMU, NULL, NULL, 0x99, &p, &err), -1);
+}
+
+/* What is the firmware's is predicted only where the firmware is known, or was seen to do the same. */
+static void firmware_decides(void **state)
+{
+    static const struct {
+        enum predict_host host;
+        bool file;
+        unsigned of_firmware; /* of PCR 2 to 7 */
+    } rows[] = {
+        { PREDICT_QEMU, true, 0 },         { PREDICT_QEMU, false, 0xfc },   { PREDICT_QEMU_TDX, true, 0x34 },
+        { PREDICT_QEMU_TDX, false, 0xfc }, { PREDICT_GCE_SNP, true, 0xa0 }, { PREDICT_GCE_SNP, false, 0xa0 },
+        { PREDICT_CLOUD, true, 0xfc },     { PREDICT_CLOUD, false, 0xfc },
+    };
+    static const unsigned of_stub[] = { 8, 9, 11, 12, 13, 16, 23 };
+    struct prediction p;
+    struct firmware f;
+    struct gpt gpt;
+    struct uki uki;
+    struct err err = { 0 };
+    (void)state;
+    assert_int_equal(gpt_parse(sample_bytes(&gpt_head), DISK_SIZE, &gpt, &err), 0);
+    assert_int_equal(uki_parse(sample_bytes(&kernel), &uki, &err), 0);
+    assert_int_equal(firmware_parse(sample_bytes(&firmware), ALG_SHA256, &f, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_int_equal(predict_boot(&gpt, &uki, rows[i].host, rows[i].file ? &f : NULL, NULL, ALG_SHA256,
+                                      &p, &err),
+                         0);
+        for (unsigned pcr = 2; pcr <= 7; pcr++)
+            assert_int_equal(p.pcr[pcr].kind, rows[i].of_firmware >> pcr & 1 ? FIRMWARE : PREDICTED);
+        for (size_t k = 0; k < ARRAY_SIZE(of_stub); k++)
+            assert_int_equal(p.pcr[of_stub[k]].kind, PREDICTED);
+    }
 }
 
 static void another_stub_is_unknown(void **state)
@@ -252,7 +285,7 @@ static void another_stub_is_unknown(void **state)
     mark[15] = '7';
     assert_int_equal(gpt_parse(sample_bytes(&gpt_head), DISK_SIZE, &gpt, &err), 0);
     assert_int_equal(uki_parse(bytes_of(copy, kernel.n), &uki, &err), 0);
-    assert_int_equal(predict_boot(&gpt, &uki, NULL, NULL, ALG_SHA256, &p, &err), 0);
+    assert_int_equal(predict_boot(&gpt, &uki, PREDICT_QEMU, NULL, NULL, ALG_SHA256, &p, &err), 0);
     assert_int_equal(p.pcr[9].kind, UNKNOWN);
     assert_int_equal(p.pcr[11].kind, UNKNOWN);
 }
@@ -351,15 +384,11 @@ static void checks_a_tree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_a_table),
-        cmocka_unit_test(refuses_a_changed_table),
-        cmocka_unit_test(reads_a_file),
-        cmocka_unit_test(refuses_a_damaged_volume),
-        cmocka_unit_test(splits_a_kernel_image),
-        cmocka_unit_test(hashes_every_bit),
-        cmocka_unit_test(looks_into_firmware),
-        cmocka_unit_test(predicts),
-        cmocka_unit_test(another_stub_is_unknown),
+        cmocka_unit_test(reads_a_table),         cmocka_unit_test(refuses_a_changed_table),
+        cmocka_unit_test(reads_a_file),          cmocka_unit_test(refuses_a_damaged_volume),
+        cmocka_unit_test(splits_a_kernel_image), cmocka_unit_test(hashes_every_bit),
+        cmocka_unit_test(looks_into_firmware),   cmocka_unit_test(predicts),
+        cmocka_unit_test(firmware_decides),      cmocka_unit_test(another_stub_is_unknown),
         cmocka_unit_test(checks_a_tree),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -225,7 +225,7 @@ static int predict(const struct sample *program, const struct firmware *firmware
     struct uki uki;
     assert_int_equal(gpt_parse(sample_bytes(&gpt_head), DISK_SIZE, &gpt, err), 0);
     assert_int_equal(uki_parse(sample_bytes(program), &uki, err), 0);
-    return predict_boot(&gpt, &uki, firmware, keys, ALG_SHA256, out, err);
+    return predict_boot(&gpt, &uki, PREDICT_QEMU, firmware, keys, ALG_SHA256, out, err);
 }
 
 static void predicts_a_signed_boot(void **state)
