@@ -1,7 +1,6 @@
 #include "agent/priv_client.h"
 
 #include "base/auto.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/enc.h"
 #include "base/file.h"
@@ -14,16 +13,12 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #define FIREWALL_MS     10000
 #define LIVEPATCH_MS    60000 /* the old patches' transitions */
 #define ENGINE_START_MS 60000
 #define ENGINE_MS       15000 /* it may have to be started again */
 #define MAINTENANCE_MS  10000
-#define STORE_CALL_MS   10000
-#define STORE_MS        1600000 /* above its own limit */
-#define STORE_POLL_MS   20
 
 static int dial(const char *path, struct err *err)
 {
@@ -331,54 +326,6 @@ int priv_engine_connect(void *ctx, struct err *err)
                                     .wants_fd = true,
                                     .deadline_ms = ENGINE_MS };
     return priv_do(ctx, &q, &reply, &fd, err) < 0 ? -1 : fd;
-}
-
-static int store_call(struct priv_client *c, enum priv_engine act, struct bytes payload, int fd,
-                      struct err *err)
-{
-    struct priv_message reply;
-    const struct priv_request q = {
-        .verb = PRIV_ENGINE, .flags = act, .payload = payload, .fd = fd, .deadline_ms = STORE_CALL_MS
-    };
-    return priv_do(c, &q, &reply, NULL, err);
-}
-
-/* How the last order went. */
-static int store_await(struct priv_client *c, struct err *err)
-{
-    for (unsigned waited = 0;; waited += STORE_POLL_MS) {
-        const struct timespec pause = { 0, STORE_POLL_MS * 1000000 };
-        struct err why = { 0 };
-        if (store_call(c, PRIV_ENGINE_STORED, bytes_of(NULL, 0), -1, &why) == 0)
-            return 0;
-        if (why.kind != ERR_BUSY || waited >= STORE_MS) {
-            *err = why;
-            return -1;
-        }
-        nanosleep(&pause, NULL);
-    }
-}
-
-int priv_store(struct priv_client *c, enum priv_engine act, int from, const struct stat *now, struct err *err)
-{
-    AUTO(buf_done) struct buf payload = buf_new(PRIV_STORE_SIZE);
-    if (now) {
-        buf_u64le(&payload, now->st_dev);
-        buf_u64le(&payload, now->st_ino);
-    }
-    if (act == PRIV_ENGINE_STAGE && priv_store_idle(c, err) < 0)
-        return -1;
-    return buf_check(&payload, "order", err) < 0 || store_call(c, act, buf_bytes(&payload), from, err) < 0
-               ? -1
-               : store_await(c, err);
-}
-
-int priv_store_idle(struct priv_client *c, struct err *err)
-{
-    struct err why = { 0 };
-    if ((c->fd < 0 && !c->path) || store_await(c, &why) == 0 || why.kind != ERR_BUSY)
-        return 0; /* how an order of somebody else went is not ours */
-    return err_set(err, ERR_UNAVAILABLE, 0, "cvm-agent-priv is storing an update, and does not end");
 }
 
 int priv_maintenance(struct priv_client *c, const char *id, int signal, struct err *err)

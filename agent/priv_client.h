@@ -85,11 +85,12 @@ MUST_USE int priv_engine_start(struct priv_client *c, enum priv_engine_kind kind
 MUST_USE int priv_engine_stop(struct priv_client *c, struct err *err);
 
 /** Stores a workload on the data partition (enum priv_engine has what act means), and waits for that; others
- * may call meanwhile.
+ * may call meanwhile. When it has returned nothing is being stored, also where nobody could say how it went.
  *  @param act   PRIV_ENGINE_STAGE, PRIV_ENGINE_EXCHANGE or PRIV_ENGINE_DISCARD
  *  @param from  for STAGE: descriptor of the folder to be stored; else -1. Stays the caller's
  *  @param now   for STAGE and EXCHANGE: the workload folder that is there
- *  @return 0, or -1: ERR_UNAVAILABLE (nobody there, the partition cannot be written or is full), ERR_IO */
+ *  @return 0, or -1: ERR_UNAVAILABLE (nobody there, the helper ended meanwhile, the partition cannot be
+ *  written or is full), ERR_IO */
 MUST_USE int priv_store(struct priv_client *c, enum priv_engine act, int from, const struct stat *now,
                         struct err *err);
 

@@ -219,6 +219,8 @@ static int change(struct step *s, bool *exchanged, struct err *err)
     if (apply(s, s->next, err) < 0)
         return -1;
     fault_point("update-applied");
+    if (!update_is_tree(s->places.staged, healthy.next))
+        return err_set(err, ERR_IO, 0, "what was stored of the update is not the update any more");
     if (update_note_write(&s->places, &healthy, err) < 0)
         return -1;
     fault_point("update-healthy");

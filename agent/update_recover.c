@@ -7,28 +7,18 @@
 
 #include <fcntl.h>
 
-static bool is_tree(const char *path, const uint8_t fingerprint[static 48])
-{
-    AUTO(workload_tree_drop) struct workload_tree *t = NULL;
-    struct err ignored = { 0 };
-    uint8_t found[48];
-    if (workload_tree_read(path, NULL, &t, &ignored) < 0)
-        return false;
-    update_fingerprint(t, found);
-    return memcmp(found, fingerprint, sizeof(found)) == 0;
-}
-
 /* Of this boot: what is staged is known, and cvm-agent-priv may still be at it. */
 static int resume(const struct workload *w, const struct update_places *p, const struct update_note *note,
                   struct err *err)
 {
     if (update_await_stored(w, err) < 0)
         return -1;
-    if (note->phase == UPDATE_STAGED && is_tree(p->current, note->next)
+    if (note->phase == UPDATE_STAGED && update_is_tree(p->current, note->next)
         && update_exchange(p->next, p->current, err) < 0)
         return err_while(err, "undo an update that was cut short");
     if (note->phase == UPDATE_HEALTHY) {
-        if (!is_tree(p->data, note->next) && is_tree(p->staged, note->next) && update_store(w, p, err) < 0)
+        if (!update_is_tree(p->data, note->next) && update_is_tree(p->staged, note->next)
+            && update_store(w, p, err) < 0)
             return err_while(err, "an update that was cut short");
         update_retire(w, p, false);
     }

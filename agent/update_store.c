@@ -50,6 +50,17 @@ void update_fingerprint(const struct workload_tree *t, uint8_t out[static 48])
     EVP_MD_CTX_free(ctx);
 }
 
+bool update_is_tree(const char *path, const uint8_t fingerprint[static 48])
+{
+    AUTO(workload_tree_drop) struct workload_tree *t = NULL;
+    struct err ignored = { 0 };
+    uint8_t found[48];
+    if (workload_tree_read(path, NULL, &t, &ignored) < 0)
+        return false;
+    update_fingerprint(t, found);
+    return memcmp(found, fingerprint, sizeof(found)) == 0;
+}
+
 /* ---- copying ---- */
 
 static int make_folders_above(const char *path, int into, struct err *err)

@@ -20,6 +20,9 @@ MUST_USE int update_places(const struct workload *w, const char *state, struct u
 /** SHA-384 over the paths and digests of a tree: which one it is. */
 void update_fingerprint(const struct workload_tree *t, uint8_t out[static 48]);
 
+/** Whether the tree in a folder is the one with that fingerprint: it is read and hashed. */
+bool update_is_tree(const char *path, const uint8_t fingerprint[static 48]);
+
 /** Copies a file of one tree into another folder, unless it is there.
  *  @return 0 (also when the tree has no such file), or -1 with ERR_IO */
 MUST_USE int update_carry(const struct workload_tree *from, const char *path, const char *into,

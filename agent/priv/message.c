@@ -51,8 +51,10 @@ int priv_order_decode(const struct priv_message *m, struct priv_order *out, stru
     bool names = m->flags == PRIV_ENGINE_STAGE || m->flags == PRIV_ENGINE_EXCHANGE;
     if (m->verb != PRIV_ENGINE || m->flags < PRIV_ENGINE_STAGE || m->flags > PRIV_ENGINE_STORED)
         return err_set(err, ERR_INPUT, 0, "no order to store");
-    if ((names && (!rd_u64le(&r, &o.device) || !rd_u64le(&r, &o.inode))) || r.rest.n)
+    if (!rd_u64le(&r, &o.id) || (names && (!rd_u64le(&r, &o.device) || !rd_u64le(&r, &o.inode))) || r.rest.n)
         return err_set(err, ERR_INPUT, 0, "an order with %u bytes", m->payload_size);
+    if (!o.id && o.what != PRIV_ENGINE_STORED)
+        return err_set(err, ERR_INPUT, 0, "an order without an id");
     *out = o;
     return 0;
 }

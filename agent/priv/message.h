@@ -44,8 +44,10 @@ enum priv_livepatch { PRIV_LIVEPATCH_ASK = 0, PRIV_LIVEPATCH_LOAD = 1 };
  * policy that the engine shall use; the reply comes when the engine answers. CONNECT: the reply comes with a
  * descriptor. STAGE, EXCHANGE, DISCARD begin, one at a time; STORED says how that went: PRIV_BUSY, or its
  * end. STAGE writes the folder that a descriptor stands for beside the workload, EXCHANGE puts it in the
- * workload's place and removes the old one, DISCARD removes it. Payload of STAGE and EXCHANGE: u64 device,
- * u64 inode of the workload folder that is there now. */
+ * workload's place and removes the old one, DISCARD removes it. Payload: u64 id of the order, chosen by who
+ * gives it, not 0; STORED names the one that it asks about, or 0 for whatever was done last, the mending at
+ * the start too. STAGE and EXCHANGE also have u64 device, u64 inode of the workload folder that is there now.
+ */
 enum priv_engine {
     PRIV_ENGINE_CONNECT = 0,
     PRIV_ENGINE_START = 1,
@@ -59,7 +61,8 @@ enum priv_engine_kind { PRIV_PODMAN = 1, PRIV_DOCKER = 2 };
 #define PRIV_POLICY_MAX (256u << 10)
 #define PRIV_OWNER_MAX  32u
 
-#define PRIV_STORE_SIZE        16u
+#define PRIV_ORDER_SIZE        8u
+#define PRIV_STORE_SIZE        24u
 #define PRIV_STORE_NEXT        ".workload.next" /* beside the workload: one that is not yet in its place */
 #define PRIV_STORE_ENTRIES_MAX 16384u           /* files and folders, as workload/tree.h */
 #define PRIV_STORE_BYTES_MAX   (16ull << 30)
@@ -84,10 +87,12 @@ MUST_USE int priv_message_decode(struct bytes raw, struct priv_message *out, str
 /** A request of PRIV_ENGINE that is about storing. */
 struct priv_order {
     enum priv_engine what;  /* STAGE to STORED */
+    uint64_t id;            /* 0: STORED, of whatever was done last */
     uint64_t device, inode; /* of the workload that the caller knows; 0 where none is given */
 };
 
-/** @return 0, or -1 with ERR_INPUT: flags of something else, a payload of another size */
+/** @return 0, or -1 with ERR_INPUT: flags of something else, a payload of another size, an order
+ *  without an id */
 MUST_USE int priv_order_decode(const struct priv_message *m, struct priv_order *out, struct err *err);
 
 #endif

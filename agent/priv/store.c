@@ -27,7 +27,6 @@
 #include <sys/wait.h>
 
 #define COPY_SECONDS 1500
-#define TEXT_MAX     sizeof(((struct err *)0)->cause)
 
 static const struct folder_limits limits = { PRIV_STORE_ENTRIES_MAX, PRIV_STORE_BYTES_MAX };
 
@@ -37,19 +36,14 @@ struct order {
     gid_t gid;
 };
 
-struct outcome {
-    uint32_t failed, refused, code;
-    char text[TEXT_MAX];
-};
-
 /* Where updates go: the folder above the workload, and its name there. */
 struct place {
     char parent[PATH_MAX], name[NAME_MAX + 1];
 };
 
-static struct outcome outcome_of(int rc, const struct err *err)
+static struct priv_outcome outcome_of(int rc, const struct err *err)
 {
-    struct outcome o = { .failed = rc < 0 };
+    struct priv_outcome o = { .failed = rc < 0 };
     if (rc < 0) {
         o.refused = err->kind == ERR_UNAVAILABLE;
         o.code = err->code;
@@ -67,7 +61,7 @@ __attribute__((noreturn)) static void copy(const struct order *order, int from, 
     rights_become(order->uid, order->gid, parent);
     int rc = folder_copy(from, into, &limits, &err);
     fault_point("store-copied");
-    const struct outcome o = outcome_of(rc, &err);
+    const struct priv_outcome o = outcome_of(rc, &err);
     (void)!write(report, &o, sizeof(o));
     _exit(0);
 }
@@ -75,7 +69,7 @@ __attribute__((noreturn)) static void copy(const struct order *order, int from, 
 static int await_copy(int report, pid_t child, struct err *err)
 {
     struct pollfd wait = { .fd = report, .events = POLLIN };
-    struct outcome o;
+    struct priv_outcome o;
     int ready;
     do
         ready = poll(&wait, 1, COPY_SECONDS * 1000);
@@ -86,7 +80,7 @@ static int await_copy(int report, pid_t child, struct err *err)
         ;
     if (n != (ssize_t)sizeof(o))
         return err_set(err, ERR_IO, 0, "storing the update was cut short");
-    o.text[TEXT_MAX - 1] = '\0';
+    o.text[sizeof(o.text) - 1] = '\0';
     return o.failed ? err_set(err, o.refused ? ERR_UNAVAILABLE : ERR_IO, o.code, "%s", o.text) : 0;
 }
 
@@ -233,7 +227,7 @@ static int heal(const struct place *place, struct err *err)
 
 static int answer(int socket, int rc, const struct err *err)
 {
-    const struct outcome o = outcome_of(rc, err);
+    const struct priv_outcome o = outcome_of(rc, err);
     return send(socket, &o, sizeof(o), MSG_NOSIGNAL) == (ssize_t)sizeof(o) ? 0 : -1;
 }
 
@@ -296,21 +290,24 @@ int store_start(const char *workload)
 
 /* ---- the verb: begins, and says how far it is; storing takes long, and others ask meanwhile ---- */
 
-enum progress { IDLE, RUNNING, ENDED, GONE };
+enum progress { RUNNING, ENDED, GONE };
 
-static enum progress look(struct priv_store *s, struct outcome *o)
+static enum progress look(struct priv_store *s)
 {
+    struct priv_outcome o;
     if (s->socket < 0)
         return GONE;
     if (!s->busy)
-        return IDLE;
-    ssize_t n = recv(s->socket, o, sizeof(*o), MSG_DONTWAIT);
+        return ENDED;
+    ssize_t n = recv(s->socket, &o, sizeof(o), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return RUNNING;
     s->busy = false;
-    o->text[TEXT_MAX - 1] = '\0';
-    if (n == (ssize_t)sizeof(*o))
+    if (n == (ssize_t)sizeof(o)) {
+        o.text[sizeof(o.text) - 1] = '\0';
+        s->last = o;
         return ENDED;
+    }
     close_fd(&s->socket);
     s->socket = -1;
     return GONE;
@@ -321,18 +318,20 @@ static enum priv_status gone(struct priv_exchange *x)
     return priv_say(x, PRIV_REFUSED, 0, "nobody stores updates: that takes root; restart cvm-agent-priv");
 }
 
-/* How the last order went. */
-static enum priv_status ask(struct priv_exchange *x)
+/* How an order went. One that another process of ours took is not known here: nobody knows how far it came,
+ * and what was mended at our start says nothing about it. */
+static enum priv_status ask(struct priv_exchange *x, uint64_t id)
 {
-    struct outcome o = { 0 };
-    switch (look(x->ctx->store, &o)) {
-    case RUNNING:
-        return PRIV_BUSY;
-    case GONE:
+    struct priv_store *s = x->ctx->store;
+    enum progress p = look(s);
+    const struct priv_outcome *o = &s->last;
+    if (p == GONE)
         return gone(x);
-    default:
-        return o.failed ? priv_say(x, o.refused ? PRIV_REFUSED : PRIV_FAILED, o.code, "%s", o.text) : PRIV_OK;
-    }
+    if (id && id != s->order)
+        return priv_say(x, PRIV_REFUSED, 0, "cvm-agent-priv ended before it was done: try again");
+    if (p == RUNNING)
+        return PRIV_BUSY;
+    return o->failed ? priv_say(x, o->refused ? PRIV_REFUSED : PRIV_FAILED, o->code, "%s", o->text) : PRIV_OK;
 }
 
 static bool is_folder(int fd)
@@ -344,13 +343,13 @@ static bool is_folder(int fd)
 static enum priv_status begin(struct priv_exchange *x, const struct order *order)
 {
     struct priv_store *s = x->ctx->store;
-    struct outcome earlier;
-    enum progress p = look(s, &earlier);
+    enum progress p = look(s);
     if (p == RUNNING)
         return PRIV_BUSY;
     if (p == GONE || passfd_send(s->socket, bytes_of(order, sizeof(*order)), x->fd) < 0)
         return gone(x);
     s->busy = true;
+    s->order = order->asked.id;
     return PRIV_OK;
 }
 
@@ -361,5 +360,5 @@ enum priv_status verb_store(struct priv_exchange *x)
         || (asked.what == PRIV_ENGINE_STAGE ? !is_folder(x->fd) : x->fd >= 0))
         return PRIV_MALFORMED;
     const struct order order = { .asked = asked, .uid = x->peer.uid, .gid = x->peer.gid };
-    return asked.what == PRIV_ENGINE_STORED ? ask(x) : begin(x, &order);
+    return asked.what == PRIV_ENGINE_STORED ? ask(x, asked.id) : begin(x, &order);
 }

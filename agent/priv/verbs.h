@@ -10,10 +10,18 @@
 #define PODMAN  "/usr/bin/podman"
 #define DOCKERD "/usr/sbin/dockerd"
 
+/** How an order to store went. */
+struct priv_outcome {
+    uint32_t failed, refused, code;
+    char text[sizeof(((struct err *)0)->cause)];
+};
+
 /** The process that stores updates. */
 struct priv_store {
-    int socket; /* to it; -1: none */
-    bool busy;  /* an order, or its start, has no answer yet */
+    int socket;               /* to it; -1: none */
+    bool busy;                /* an order, or its start, has no answer yet */
+    uint64_t order;           /* the last one's id; 0: its start */
+    struct priv_outcome last; /* of that, once it is not busy */
 };
 
 /** Where things are; set once at start. */

@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     bool names = order.what == PRIV_ENGINE_STAGE || order.what == PRIV_ENGINE_EXCHANGE;
-    CHECK(m.verb == PRIV_ENGINE && m.payload_size == (names ? PRIV_STORE_SIZE : 0));
+    CHECK(m.verb == PRIV_ENGINE && m.payload_size == (names ? PRIV_STORE_SIZE : PRIV_ORDER_SIZE));
+    CHECK(order.id || order.what == PRIV_ENGINE_STORED);
     CHECK(names || order.what == PRIV_ENGINE_DISCARD || order.what == PRIV_ENGINE_STORED);
     return 0;
 }

@@ -18,6 +18,7 @@ from priv_process import (BUSY, DISCARD, ENGINE, EXCHANGE, FAILED, MALFORMED, OK
 
 PRIV = os.path.join(sys.argv.pop(1), "cvm-agent-priv")
 AGENT_UID = 4242
+LAST = 0
 MARKS = "/run/cvm-agent-priv"
 OLD = {"docker-compose.yml": b"old\n", "config/a": b"old a\n", "config/only-old/b": b"b\n", "web.tar": b"o" * 3000000}
 NEW = {"docker-compose.yml": b"new\n", "config/a": b"new a\n", "config/deeper/still/c": b"c\n", "web.tar": b"n" * 3000000, "empty": b""}
@@ -60,6 +61,7 @@ def as_agent(function):
 
 class Store(unittest.TestCase):
     size = "64m"
+    orders = 0
 
     def setUp(self):
         self.data = tempfile.mkdtemp(dir="/run")
@@ -93,17 +95,22 @@ class Store(unittest.TestCase):
     def priv(self, env=None):
         p = Priv(PRIV, workload=self.workload, env=env)
         self.addCleanup(p.__exit__)
-        self.assertEqual(self.end(p).status, OK)  # it has mended what the one before left
+        self.assertEqual(self.end(p, LAST).status, OK)  # it has mended what the one before left
         return p
+
+    def begin(self, p, what, payload=b"", fd=None):
+        """With an id of its own."""
+        Store.orders += 1
+        return p.ask(ENGINE, what, struct.pack("<Q", Store.orders) + payload, fd)
 
     def now(self):
         st = os.stat(self.workload)
         return struct.pack("<QQ", st.st_dev, st.st_ino)
 
-    def end(self, p):
+    def end(self, p, order=None):
         until = time.monotonic() + 30
         while time.monotonic() < until:
-            reply = p.ask(ENGINE, STORED)
+            reply = p.ask(ENGINE, STORED, struct.pack("<Q", Store.orders if order is None else order))
             if reply.status != BUSY:
                 return reply
             time.sleep(0.01)
@@ -112,7 +119,7 @@ class Store(unittest.TestCase):
     def store(self, p, what=STAGE, payload=None, folder=None):
         """Begins, and waits for the end."""
         fd = os.open(folder or self.private, os.O_RDONLY | os.O_DIRECTORY) if what == STAGE else None
-        reply = p.ask(ENGINE, what, self.now() if payload is None and what != DISCARD else payload or b"", fd)
+        reply = self.begin(p, what, self.now() if payload is None and what != DISCARD else payload or b"", fd)
         return self.end(p) if reply.status == OK else reply
 
     def test_stage_and_exchange(self):
@@ -147,8 +154,8 @@ class Store(unittest.TestCase):
             f.truncate(40 << 20)
         seen = []
         fd = os.open(self.private, os.O_RDONLY | os.O_DIRECTORY)
-        self.assertEqual(p.ask(ENGINE, STAGE, self.now(), fd).status, OK)
-        while p.ask(ENGINE, STORED).status == BUSY:
+        self.assertEqual(self.begin(p, STAGE, self.now(), fd).status, OK)
+        while p.ask(ENGINE, STORED, struct.pack("<Q", Store.orders)).status == BUSY:
             seen.append((self.flags()[0][0], self.flags()[1][0]))
             with self.assertRaisesRegex(OSError, "Read-only"):
                 os.mkdir(os.path.join(self.data, "mine"))
@@ -161,11 +168,16 @@ class Store(unittest.TestCase):
         with open(os.path.join(self.private, "large.tar"), "wb") as f:
             f.truncate(40 << 20)
         fd = os.open(self.private, os.O_RDONLY | os.O_DIRECTORY)
-        self.assertEqual(p.ask(ENGINE, STAGE, self.now(), fd).status, OK)
-        self.assertEqual(p.ask(ENGINE, EXCHANGE, self.now()).status, BUSY)
-        self.assertEqual(p.ask(ENGINE, DISCARD).status, BUSY)
+        self.assertEqual(self.begin(p, STAGE, self.now(), fd).status, OK)
+        order = Store.orders
+        self.assertEqual(self.begin(p, EXCHANGE, self.now()).status, BUSY)
+        self.assertEqual(self.begin(p, DISCARD).status, BUSY)
         self.assertEqual(p.ask(0).status, OK)  # others are answered
-        self.assertEqual(self.end(p).status, OK)
+        self.assertEqual(self.end(p).status, REFUSED)  # the last one was not taken
+        self.assertEqual(self.end(p, order).status, OK)
+        self.assertEqual(self.end(p, order).status, OK)
+        self.assertEqual(self.store(p, EXCHANGE, struct.pack("<QQ", 1, 1)).status, REFUSED)
+        self.assertIn("is not the agent's workload folder", self.end(p).text)  # said as often as it is asked
 
     def test_a_full_partition(self):
         self.remount("rw")
@@ -194,7 +206,7 @@ class Store(unittest.TestCase):
         for folder, want in (self.private, OK), (secret, REFUSED):
             def ask():
                 fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-                reply = p.ask(ENGINE, STAGE, now, fd)
+                reply = self.begin(p, STAGE, now, fd)
                 if reply.status == OK:
                     reply = self.end(p)
                 return reply.status, reply.text
@@ -275,12 +287,15 @@ class Store(unittest.TestCase):
     def test_malformed(self):
         p = self.priv()
         folder = lambda: os.open(self.private, os.O_RDONLY)
-        for what, payload, fd in [(STAGE, self.now(), None), (STAGE, b"", folder()), (STAGE, self.now()[:-1], folder()),
-                                  (STAGE, self.now() + b"\0", folder()), (STAGE, self.now(), os.open("/etc/passwd", os.O_RDONLY)),
-                                  (EXCHANGE, b"", None), (EXCHANGE, self.now() * 2, None), (EXCHANGE, self.now(), folder()),
-                                  (DISCARD, b"x", None), (DISCARD, b"", folder()), (STORED, b"x", None), (7, b"", None)]:
+        one, now = struct.pack("<Q", 1), struct.pack("<Q", 1) + self.now()
+        for what, payload, fd in [(STAGE, now, None), (STAGE, b"", folder()), (STAGE, now[:-1], folder()), (STAGE, self.now(), folder()),
+                                  (STAGE, now + b"\0", folder()), (STAGE, now, os.open("/etc/passwd", os.O_RDONLY)),
+                                  (STAGE, bytes(8) + self.now(), folder()), (EXCHANGE, bytes(8) + self.now(), None), (DISCARD, bytes(8), None),
+                                  (EXCHANGE, one, None), (EXCHANGE, now * 2, None), (EXCHANGE, now, folder()), (DISCARD, b"", None),
+                                  (DISCARD, now, None), (DISCARD, one, folder()), (STORED, b"", None), (STORED, now, None),
+                                  (STORED, one, folder()), (7, one, None)]:
             self.assertEqual(p.ask(ENGINE, what, payload, fd).status, MALFORMED, (what, payload))
-        self.assertEqual(self.end(p).status, OK)
+        self.assertEqual(self.end(p, LAST).status, OK)
         self.sealed()
 
     def test_a_file_system_that_is_writable_stays_so(self):
@@ -322,7 +337,7 @@ class Store(unittest.TestCase):
                         self.assertEqual(os.listdir(self.data), ["workload"])
                     else:
                         self.assertIn("restart cvm-agent-priv", reply.text)
-                        self.assertEqual(p.ask(ENGINE, STORED).status, REFUSED)
+                        self.assertEqual(self.end(p).status, REFUSED)
                     p.__exit__()
                     p = self.priv()
                     self.sealed()
@@ -349,7 +364,7 @@ class Store(unittest.TestCase):
             f.truncate(40 << 20)
         p = self.priv()
         fd = os.open(self.private, os.O_RDONLY | os.O_DIRECTORY)
-        self.assertEqual(p.ask(ENGINE, STAGE, self.now(), fd).status, OK)
+        self.assertEqual(self.begin(p, STAGE, self.now(), fd).status, OK)
         while self.flags()[1][0] == "ro" or not os.path.exists(self.beside):
             pass
         children = subprocess.run(["pgrep", "-f", "--", "--workload " + self.workload], capture_output=True, text=True).stdout.split()
@@ -359,11 +374,9 @@ class Store(unittest.TestCase):
         p.process.wait(20)
         self.assertEqual(self.flags()[1][0], "rw")
         self.assertEqual(read(self.workload), OLD)
-        p = self.priv()
-        self.assertEqual(self.end(p).status, OK)
-        until = time.monotonic() + 5
-        while self.flags()[1][0] != "ro" and time.monotonic() < until:
-            time.sleep(0.01)
+        p = self.priv()  # that it has mended does not mean that the order was carried out
+        reply = self.end(p)
+        self.assertEqual((reply.status, reply.text), (REFUSED, "cvm-agent-priv ended before it was done: try again"))
         self.sealed()
         self.assertEqual(self.store(p).status, OK)
         self.assertEqual(self.store(p, EXCHANGE).status, OK)

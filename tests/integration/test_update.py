@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -225,6 +226,25 @@ class Updates(Case):
             self.runs(m, m.workload)
         types = m.log_types()
         self.assertEqual((types.count("update"), types.count("rollback")), (2, 2))
+
+    def test_what_was_stored_is_what_was_measured(self):
+        """What lies beside the workload is the host's until it is put in its place: changed, it is not."""
+        m = self.machine()
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        answers = []
+        updating = threading.Thread(target=lambda: answers.append(m.update(zip_of(new.path))))
+        updating.start()
+        while updating.is_alive() and "update" not in m.log_types():
+            pass
+        with open(os.path.join(m.workload.folder, ".workload.next/config/page"), "w") as f:
+            f.write("torn\n")
+        updating.join()
+        status, body = answers[0]
+        self.assertEqual(status, 500, body)
+        self.assertIn("not the update any more", body["error"])
+        self.runs(m, m.workload)
+        self.assertEqual((m.log_types().count("update"), m.log_types().count("rollback")), (1, 1))
 
     def test_killed_at_each_step(self):
         points = ["update-staged", "update-measured", "update-exchanged", "update-applied", "update-healthy", "update-stored", "update-settled"]
@@ -530,6 +550,58 @@ class ReadOnly(Case):
             self.runs(m, new if is_new else old)
             self.sealed(m)
             old = new if is_new else old
+
+    def test_helper_killed_with_all_its_processes_while_it_copies(self):
+        """The helper that comes after it has mended, and says so: that is no word on what was being stored."""
+        folder = tempfile.mkdtemp(dir="/run")
+        workload = rig.Workload(policy=ALL, compose=COMPOSE)
+        self.addCleanup(workload.drop)
+        os.chmod(folder, 0o711)
+        helper = rig.Helper(folder, workload.path)
+        self.addCleanup(helper.stop)
+        m = Machine(workload, options=["--priv", helper.path], state=folder)
+        self.addCleanup(m.__exit__)
+        m.start()
+        m.wait()
+        self.read_only(m)
+        helper.kill()
+        helper.start()
+        m.start()
+        m.wait()
+        new = self.next_of(m)
+        with open(os.path.join(new.path, "config/large"), "wb") as f:
+            f.write(os.urandom(20 << 20))
+        beside = os.path.join(m.workload.folder, ".workload.next/config/large")
+        with open(f"/proc/{helper.process.pid}/task/{helper.process.pid}/children") as f:
+            children = [int(pid) for pid in f.read().split()]
+        data, answers = zip_of(new.path), []
+        for pid in children:  # its copying shall not be over before we have seen it
+            os.sched_setaffinity(pid, {0})
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+        cpus = os.sched_getaffinity(0)
+        uploading = threading.Thread(target=lambda: answers.append(m.update(data)))
+        uploading.start()
+        os.sched_setaffinity(0, {0})
+        while uploading.is_alive() and not os.path.exists(beside):
+            pass
+        helper.process.send_signal(signal.SIGSTOP)  # it must not see the other's end
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        helper.kill()
+        os.sched_setaffinity(0, cpus)
+        self.assertLess(os.path.getsize(beside), 20 << 20)
+        helper.start()
+        uploading.join()
+        status, body = answers[0]
+        self.assertEqual(status, 503, body)
+        self.assertIn("cvm-agent-priv", body["error"])
+        self.assertNotIn("update", m.log_types())
+        self.runs(m, m.workload)
+        self.sealed(m)
+        status, body = m.update(data)
+        self.assertEqual(status, 200, body)
+        self.runs(m, new)
+        self.sealed(m)
 
 
 if __name__ == "__main__":

@@ -277,8 +277,9 @@ class Start(unittest.TestCase):
 class Helper:
     """A cvm-agent-priv as systemd starts it, and again on the same socket when it has ended."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, workload="/data/workload"):
         self.path, self.engine, self.process = os.path.join(folder, "priv.sock"), os.path.join(folder, "workload/engine"), None
+        self.workload = workload
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.listener.bind(self.path)
@@ -287,8 +288,8 @@ class Helper:
         self.start()
 
     def start(self):
-        script = f'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" --engine-dir "$1" 3<&{self.listener.fileno()}'
-        self.process = subprocess.Popen(["/bin/sh", "-c", script, os.path.join(BIN, "cvm-agent-priv"), self.engine],
+        script = f'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" --engine-dir "$1" --workload "$2" 3<&{self.listener.fileno()}'
+        self.process = subprocess.Popen(["/bin/sh", "-c", script, os.path.join(BIN, "cvm-agent-priv"), self.engine, self.workload],
                                         pass_fds=[self.listener.fileno()])
 
     def kill(self):

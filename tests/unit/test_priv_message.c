@@ -57,21 +57,15 @@ static void orders(void **state)
         size_t payload;
         bool good;
     } rows[] = {
-        { PRIV_ENGINE_STAGE, 16, true },
-        { PRIV_ENGINE_STAGE, 15, false },
-        { PRIV_ENGINE_STAGE, 17, false },
-        { PRIV_ENGINE_STAGE, 0, false },
-        { PRIV_ENGINE_EXCHANGE, 16, true },
-        { PRIV_ENGINE_EXCHANGE, 8, false },
-        { PRIV_ENGINE_EXCHANGE, 32, false },
-        { PRIV_ENGINE_DISCARD, 0, true },
-        { PRIV_ENGINE_DISCARD, 16, false },
-        { PRIV_ENGINE_STORED, 0, true },
-        { PRIV_ENGINE_STORED, 1, false },
-        { PRIV_ENGINE_STOP, 0, false },
-        { 7, 0, false },
-        { UINT32_MAX, 16, false },
-        { PRIV_ENGINE_STAGE, PRIV_PAYLOAD_MAX, false },
+        { PRIV_ENGINE_STAGE, 24, true },    { PRIV_ENGINE_STAGE, 23, false },
+        { PRIV_ENGINE_STAGE, 25, false },   { PRIV_ENGINE_STAGE, 16, false },
+        { PRIV_ENGINE_STAGE, 0, false },    { PRIV_ENGINE_EXCHANGE, 24, true },
+        { PRIV_ENGINE_EXCHANGE, 8, false }, { PRIV_ENGINE_EXCHANGE, 32, false },
+        { PRIV_ENGINE_DISCARD, 8, true },   { PRIV_ENGINE_DISCARD, 0, false },
+        { PRIV_ENGINE_DISCARD, 24, false }, { PRIV_ENGINE_STORED, 8, true },
+        { PRIV_ENGINE_STORED, 0, false },   { PRIV_ENGINE_STORED, 9, false },
+        { PRIV_ENGINE_STOP, 8, false },     { 7, 0, false },
+        { UINT32_MAX, 24, false },          { PRIV_ENGINE_STAGE, PRIV_PAYLOAD_MAX, false },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -80,10 +74,17 @@ static void orders(void **state)
         struct err err = { 0 };
         assert_int_equal(priv_order_decode(&m, &out, &err), rows[i].good ? 0 : -1);
         assert_int_equal(out.what, rows[i].good ? rows[i].flags : 0);
-        assert_true(out.device == (rows[i].good && rows[i].payload ? 0x0807060504030201u : 0));
-        assert_true(out.inode == (rows[i].good && rows[i].payload ? 0x100F0E0D0C0B0A09u : 0));
+        bool names = rows[i].good && rows[i].payload == PRIV_STORE_SIZE;
+        assert_true(out.id == (rows[i].good ? 0x0807060504030201u : 0));
+        assert_true(out.device == (names ? 0x100F0E0D0C0B0A09u : 0));
+        assert_true(out.inode == (names ? 0x1817161514131211u : 0));
     }
-    struct priv_message other = order_of(PRIV_ENGINE_STAGE, 16);
+    struct priv_message other = order_of(PRIV_ENGINE_STAGE, 24);
+    memset(other.payload, 0, PRIV_ORDER_SIZE); /* an id that means none */
+    assert_int_equal(priv_order_decode(&other, &(struct priv_order){ 0 }, &(struct err){ 0 }), -1);
+    other.flags = PRIV_ENGINE_STORED;
+    other.payload_size = PRIV_ORDER_SIZE;
+    assert_int_equal(priv_order_decode(&other, &(struct priv_order){ 0 }, &(struct err){ 0 }), 0);
     other.verb = PRIV_MAINTENANCE;
     assert_int_equal(priv_order_decode(&other, &(struct priv_order){ 0 }, &(struct err){ 0 }), -1);
 }
