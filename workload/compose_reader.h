@@ -30,7 +30,7 @@ struct yaml_pair {
 /** A value of the file: anchors, merge keys and variables are resolved. Nodes may be shared. */
 struct yaml_node {
     enum yaml_kind kind;
-    bool plain; /* a scalar without quotes: may be null */
+    bool plain; /* a scalar without quotes or variables: may be null */
     struct compose_at at;
     const char *text;
     size_t n; /* items or members */

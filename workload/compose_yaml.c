@@ -94,7 +94,8 @@ static const struct yaml_node *build_text(struct yaml_file *f, const yaml_event_
         compose_fail(f->r, node->at, "a NUL in a string");
     if (text.n > COMPOSE_SCALAR_MAX)
         compose_fail(f->r, node->at, "a string of more than %u bytes", COMPOSE_SCALAR_MAX);
-    node->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    bool replaced = !is_key && memchr(text.p, '$', text.n); /* what variables make is a string, not null */
+    node->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !replaced;
     node->text = compose_copy(f->r, text);
     if (!is_key)
         node->text = compose_interpolate(f->r, node->text, node->at);
