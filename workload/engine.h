@@ -114,6 +114,8 @@ struct engine_state {
     uint32_t restarts;
     int64_t pid; /* 0 when not running */
     enum engine_health health;
+    uint64_t health_start_ms; /* what the settings of its check, or their defaults, give a start: start_period
+                               * and retries + 1 checks; 0 without a check */
 };
 
 /** @return 0, or -1 with ERR_NOT_FOUND or ERR_UNAVAILABLE */

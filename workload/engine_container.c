@@ -92,6 +92,26 @@ static bool has_check(const json_t *container)
     return first && strcmp(first, "NONE") != 0;
 }
 
+/* The engines' defaults, which stand for 0 (docs.docker.com, Dockerfile reference, HEALTHCHECK). */
+static uint64_t health_start_ms(const json_t *container)
+{
+    const json_t *check = json_object_get(json_object_get(container, "Config"), "Healthcheck");
+    static const struct {
+        const char *key;
+        json_int_t usual, most;
+    } rows[] = { { "StartPeriod", 0, INT64_MAX / 8 },
+                 { "Interval", 30000000000, INT64_MAX / 8 },
+                 { "Timeout", 30000000000, INT64_MAX / 8 },
+                 { "Retries", 3, 1000 } };
+    json_int_t value[ARRAY_SIZE(rows)];
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        json_int_t n = json_integer_value(json_object_get(check, rows[i].key));
+        value[i] = n <= 0 ? rows[i].usual : n < rows[i].most ? n : rows[i].most;
+    }
+    const uint64_t one = (uint64_t)(value[1] + value[2]) / 1000000; /* milliseconds */
+    return (uint64_t)value[0] / 1000000 + (uint64_t)(value[3] + 1) * one;
+}
+
 static void copy(char *out, size_t size, const char *text)
 {
     snprintf(out, size, "%s", text);
@@ -121,6 +141,7 @@ static int state_of(const json_t *container, struct engine_state *out, struct er
     s.health = engine_health_of(engine_text(health, "Status"));
     if (has_check(container) && s.health == ENGINE_HEALTH_NONE)
         s.health = ENGINE_HEALTH_STARTING;
+    s.health_start_ms = s.health == ENGINE_HEALTH_NONE ? 0 : health_start_ms(container);
     *out = s;
     return 0;
 }

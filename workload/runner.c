@@ -1,19 +1,14 @@
 #include "workload/runner.h"
 
 #include "base/auto.h"
-#include "base/clock.h"
 #include "workload/compose.h"
 #include "workload/runner_stop.h"
+#include "workload/runner_wait.h"
 #include "workload/spec.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HEALTH_MS    60000
-#define POLL_MS      50
-#define CHECK_MS     500 /* between health checks while somebody waits */
-#define CHECK_MAX_MS 30000
 
 struct item {
     const struct compose_service *s;
@@ -204,68 +199,6 @@ static int make_networks_and_volumes(const struct plan *p, struct err *err)
     return 0;
 }
 
-static int pause_ms(const struct runner *r, unsigned ms, struct err *err)
-{
-    clock_sleep(ms);
-    if (r->engine.cancel && atomic_load(r->engine.cancel))
-        return err_set(err, ERR_UNAVAILABLE, 0, "stopping");
-    return 0;
-}
-
-static int failed(const struct item *it, const struct engine_state *state, struct err *err)
-{
-    return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s ended with status %d%s; see its log", it->s->name,
-                   state->exit_code, state->oom_killed ? " (out of memory)" : "");
-}
-
-/* While somebody waits a check is made every half second, however long the interval; only a check that
- * passes, or the deadline, ends it: failures during a start are no verdict. */
-static int wait_healthy(const struct runner *r, const struct item *it, uint64_t until, struct err *err)
-{
-    for (;;) {
-        struct engine_state state;
-        enum engine_health health = ENGINE_HEALTH_STARTING;
-        if (engine_inspect(&r->engine, it->name, &state, err) < 0)
-            return -1;
-        if (state.health == ENGINE_HEALTH_NONE)
-            return err_set(err, ERR_INPUT, 0, "service %.100s has no health check to wait for", it->s->name);
-        if (state.health == ENGINE_HEALTHY)
-            return 0;
-        if (state.ended && it->s->restart == COMPOSE_RESTART_NO)
-            return failed(it, &state, err);
-        if (state.running
-            && engine_check_health(&r->engine, it->name, CHECK_MAX_MS, &health, &(struct err){ 0 }) == 0
-            && health == ENGINE_HEALTHY)
-            return 0;
-        if (clock_ms() >= until)
-            return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s did not become healthy; see its log",
-                           it->s->name);
-        if (pause_ms(r, CHECK_MS, err) < 0)
-            return -1;
-    }
-}
-
-static int wait_completed(const struct runner *r, const struct item *it, uint64_t until, struct err *err)
-{
-    for (;;) {
-        struct engine_state state;
-        if (engine_inspect(&r->engine, it->name, &state, err) < 0)
-            return -1;
-        if (state.ended)
-            return state.exit_code == 0 ? 0 : failed(it, &state, err);
-        if (clock_ms() >= until)
-            return err_set(err, ERR_UNAVAILABLE, 0, "service %.100s did not complete in time; see its log",
-                           it->s->name);
-        if (pause_ms(r, POLL_MS, err) < 0)
-            return -1;
-    }
-}
-
-static uint64_t deadline(const struct runner *r)
-{
-    return clock_ms() + (r->health_ms ? r->health_ms : HEALTH_MS);
-}
-
 static int wait_dependencies(const struct plan *p, const struct item *it, struct err *err)
 {
     for (size_t i = 0; i < it->s->depends_count; i++) {
@@ -273,9 +206,9 @@ static int wait_dependencies(const struct plan *p, const struct item *it, struct
         const struct item *other = item_of(p, d->service);
         int rc = 0;
         if (other && d->condition == COMPOSE_HEALTHY)
-            rc = wait_healthy(p->r, other, deadline(p->r), err);
+            rc = runner_wait_healthy(p->r, other->s, other->name, err);
         else if (other && d->condition == COMPOSE_COMPLETED)
-            rc = wait_completed(p->r, other, deadline(p->r), err);
+            rc = runner_wait_completed(p->r, other->s, other->name, err);
         if (rc < 0 && d->required)
             return err_while(err, "depends_on");
     }
@@ -287,7 +220,8 @@ static bool wants_start(const struct item *it)
 {
     if (it->change != RUNNER_KEPT)
         return true;
-    bool done = it->now->ended && it->now->exit_code == 0 && it->s->restart == COMPOSE_RESTART_NO;
+    bool once = it->s->restart == COMPOSE_RESTART_NO || it->s->restart == COMPOSE_RESTART_ON_FAILURE;
+    bool done = once && it->now->ended && it->now->exit_code == 0;
     return !it->now->running && !done;
 }
 
@@ -303,29 +237,16 @@ static int bring_up(const struct plan *p, const struct item *it, struct err *err
     return engine_start(&p->r->engine, it->name, err);
 }
 
-static int wait_running(const struct runner *r, const struct item *it, struct err *err)
-{
-    struct engine_state state;
-    if (engine_inspect(&r->engine, it->name, &state, err) < 0)
-        return -1;
-    if (state.health != ENGINE_HEALTH_NONE && it->change == RUNNER_KEPT)
-        return 0; /* the watch has its health; an update does not judge what it leaves alone */
-    if (state.health != ENGINE_HEALTH_NONE)
-        return wait_healthy(r, it, deadline(r), err);
-    if (state.running || (state.ended && state.exit_code == 0))
-        return 0;
-    return failed(it, &state, err);
-}
-
 static int wait_all(const struct plan *p, struct err *err)
 {
     bool changed = false;
     for (size_t i = 0; i < p->c->service_count; i++)
         changed = changed || p->items[i].change != RUNNER_KEPT;
-    if (changed && p->r->settle_ms && pause_ms(p->r, p->r->settle_ms, err) < 0)
+    if (changed && p->r->settle_ms && runner_pause(p->r, p->r->settle_ms, err) < 0)
         return -1;
     for (size_t i = 0; i < p->c->service_count; i++) {
-        if (wait_running(p->r, &p->items[i], err) < 0)
+        const struct item *it = &p->items[i];
+        if (runner_wait_running(p->r, it->s, it->name, it->change == RUNNER_KEPT, err) < 0)
             return err_while(err, "wait for the services");
     }
     return 0;

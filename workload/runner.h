@@ -30,7 +30,7 @@ struct runner {
     const struct workload_tree *listing; /* of the files that are at tree when containers start */
     const char *socket_dir;    /* folder with SERVICE/agent.sock for services with a socket; NULL: none */
     const struct owner *owner; /* NULL: no user namespace (only where the kernel or a test has none) */
-    unsigned health_ms;        /* how long a service may take to become healthy, or to complete; 0: 60 s */
+    unsigned health_ms; /* how long a service may take to become healthy; 0: what its check's settings say */
     unsigned settle_ms; /* how long a service without a health check must have run at the end; 0: not */
     bool (*wants_socket)(void *ctx, const struct compose_service *s); /* NULL: x-cvm-agent alone decides */
     void *ctx;
@@ -55,7 +55,8 @@ MUST_USE int runner_plan(const struct runner *r, struct compose *c, const struct
                          size_t n, struct runner_report *report, struct err *err);
 
 /** Brings the engine to the state that c describes and waits: conditions of depends_on before a dependant
- * starts, and at the end until every service with a health check is healthy and none has failed. On failure
+ * starts, and at the end until every service with a health check is healthy and none has failed. A wait for
+ * service_completed_successfully has no limit but cancel of the engine. On failure
  * what was started stays: call it again with the old file (rollback), or runner_stop().
  *  @param images  one for each service of c
  *  @return 0, or -1: ERR_INPUT (a service without image, engine refuses the settings), ERR_UNAVAILABLE (a

@@ -307,6 +307,38 @@ services:
         self.assertIn("no file or folder", self.w.apply(
             "services: {x: {image: 'localhost/bb:1', volumes: ['./config/absent:/x']}}", ok=False))
 
+    def test_tries_and_slow_starts(self):
+        self.w.apply("""
+services:
+  migrate: {image: localhost/bb:1, restart: on-failure, volumes: ["state:/s"],
+    command: [/bin/busybox, sh, -c, "echo x >>/s/tries; test $$(/bin/busybox wc -l </s/tries) -ge 3"]}
+  after: {image: localhost/bb:1, depends_on: {migrate: {condition: service_completed_successfully}}}
+volumes: {state: {}}
+""", "--settle-ms", "500")
+        state = self.w.list()
+        self.assertEqual((state["migrate"]["code"], state["migrate"]["restarts"], state["after"]["up"]), ("0", "2", "up"))
+        error = self.w.apply("""
+services:
+  migrate: {image: localhost/bb:1, restart: "on-failure:2", command: [/bin/busybox, "false"]}
+  never: {image: localhost/bb:1, depends_on: {migrate: {condition: service_completed_successfully}}}
+""", ok=False)
+        self.assertIn("service migrate ended with status 1", error)
+        self.assertEqual(self.w.list()["migrate"]["restarts"], "2")
+        begin = time.monotonic()
+        self.w.apply("""
+services:
+  flaky: {image: localhost/bb:1, restart: always, stop_grace_period: 0s,
+    command: [/bin/busybox, sh, -c, "/bin/busybox rm -f /tmp/x; /bin/busybox test -e /s/up || { echo >/s/up; /bin/busybox sleep 0.4; exit 1; }; exec /bin/busybox sleep 1000"],
+    volumes: ["once:/s"]}
+volumes: {once: {}}
+""", "--settle-ms", "300")
+        error = self.w.apply("""
+services:
+  loop: {image: localhost/bb:1, restart: always, command: [/bin/busybox, "false"], stop_grace_period: 0s}
+""", "--settle-ms", "800", "--health-ms", "3000", ok=False)
+        self.assertIn("service loop ended with status 1", error)
+        self.assertLess(time.monotonic() - begin, 40)
+
     def test_logs(self):
         self.w.apply("""
 services:
