@@ -4,6 +4,8 @@
 # The system's own apt configuration and state are neither used nor changed: sources, lists and status lie in the cache.
 
 MIRROR=${CVM_MIRROR:-http://deb.debian.org}
+# Keeps what the mirror has dropped: ARCHIVE/TIME/pool/..., where TIME stands for the last state before it.
+SNAPSHOT=${CVM_SNAPSHOT:-http://snapshot.debian.org/archive}
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 LOCK=$ROOT/rootfs/packages.lock
 
@@ -78,7 +80,7 @@ packages_fetch() {
             [ -f "$file" ] && [ "$(stat -c %s "$file")" = "$size" ] && continue
             n=$((n + 1))
             [ ! -t 1 ] || printf '\r  %d of %d: %-60.60s' $n $missing "$name $version"
-            fetch_one "$path" "$file.part" || die "$name $version is not at $MIRROR any more, or the network fails: scripts/build-image --update-lock takes current versions"
+            fetch_one "$name $version" "$path" "$file.part"
             echo "$sha  $file.part" | sha256sum --check --status || { rm -f "$file.part"; die "$name $version: another content than rootfs/packages.lock says"; }
             mv "$file.part" "$file"
         done <"$LOCK"
@@ -89,10 +91,38 @@ packages_fetch() {
         die "a package in $CACHE/debs is damaged: remove that file and try again"
 }
 
-fetch_one() { # fetch_one PATH OUT: security updates lie in an archive of their own
-    local archive
+fetch_one() { # fetch_one WHAT PATH OUT: from the mirror, or as it was when the lock was made
+    local archive at after answer
+    # Security updates lie in an archive of their own.
     for archive in debian debian-security; do
-        curl -fsL --retry 3 --connect-timeout 20 -o "$2" "$MIRROR/$archive/$1" && return 0
+        answer=$(fetch_url "$MIRROR/$archive/$2" "$3") && return 0
+        case $answer in
+        absent) ;;
+        silent) die "the mirror $MIRROR does not answer: check the network, or set CVM_MIRROR" ;;
+        *) die "$1 cannot be fetched from $MIRROR/$archive/$2: $answer" ;;
+        esac
     done
+    # A package of that very day may be in the next states alone.
+    for after in 0 6 24; do
+        at=$(date -u -d "@$(($(lock_epoch) + after * 3600))" +%Y%m%dT%H%M%SZ)
+        for archive in debian debian-security; do
+            answer=$(fetch_url "$SNAPSHOT/$archive/$at/$2" "$3") && return 0
+            [ "$answer" = absent ] || die "$1 is gone from $MIRROR, and nothing of it comes from $SNAPSHOT ($answer): set CVM_SNAPSHOT, or take current versions by scripts/build-image --update-lock"
+        done
+    done
+    die "$1 is gone from $MIRROR, and $SNAPSHOT has none either: scripts/build-image --update-lock takes current versions"
+}
+
+fetch_url() { # fetch_url URL OUT: or prints why not: "absent", "silent" (nobody answers), or a sentence
+    local code rc=0
+    code=$(curl -fsL --retry 3 --connect-timeout 20 -o "$2" -w '%{http_code}' "$1") || rc=$?
+    [ $rc != 0 ] || return 0
+    rm -f "$2"
+    case $rc:$code in
+    22:404 | 22:410 | 37:*) echo absent ;; # 37: no such file, of a mirror that is a folder
+    *:000) echo silent ;;
+    22:*) echo "the answer is $code" ;;
+    *) echo "the transfer broke off (curl says $rc)" ;;
+    esac
     return 1
 }

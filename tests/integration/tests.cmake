@@ -208,6 +208,10 @@ set_tests_properties(test_image_papers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 30
 cvm_script_test(test_predict /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_predict.py ${CMAKE_BINARY_DIR}
     ${CMAKE_SOURCE_DIR}/tests/data ${CVM_EVIDENCE_DEFAULT})
 set_tests_properties(test_predict PROPERTIES SKIP_RETURN_CODE 77)
+if(CVM_EMULATOR AND NOT CVM_SANITIZE)
+    cvm_script_test(test_packages /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_packages.py ${CMAKE_BINARY_DIR})
+    set_tests_properties(test_packages PROPERTIES SKIP_RETURN_CODE 77)
+endif()
 # Only with `ctest -C Package`, as scripts/test --full does: it builds the packages, and its chroot takes a network once.
 add_test(NAME test_package CONFIGURATIONS Package
     COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_package.py ${CMAKE_SOURCE_DIR})
