@@ -134,11 +134,12 @@ static int read_signatures(struct prepared *p, struct err *err)
         return err_while(err, "signature_verification_policy_path");
     if (signature_policy_read(buf_bytes(&text), read_key, p->tree, &p->signatures, err) < 0)
         return err_while(err, "signature policy");
-    for (size_t i = 0; i < p->tree->n && !p->signatures.accepts_archive; i++) {
+    bool accepts = p->signatures.accepts_docker_archive || p->signatures.accepts_oci_archive;
+    for (size_t i = 0; i < p->tree->n && !accepts; i++) {
         if (p->tree->files[i].kind == TREE_IMAGE)
             return err_set(err, ERR_DENIED, 0,
                            "%.100s carries no signature: the signature policy would have to have a scope "
-                           "docker-archive",
+                           "docker-archive that accepts it",
                            p->tree->files[i].path);
     }
     return 0;

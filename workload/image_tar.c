@@ -258,6 +258,8 @@ int image_tar_read(int fd, struct image_tar *out, struct err *err)
         return -1;
     if (docker && oci && check_agree(&tar, &t, err) < 0)
         return -1;
+    t.docker = docker;
+    t.oci = oci;
     *out = t;
     t = (struct image_tar){ 0 };
     return 0;

@@ -25,6 +25,7 @@ struct tar_image {
 struct image_tar {
     struct tar_image *images;
     size_t n;
+    bool docker, oci; /* which descriptions it has: `docker save` writes both */
 };
 
 /** Reads the index of an archive. The layers are passed over.

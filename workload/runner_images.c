@@ -55,6 +55,12 @@ static bool credentials(runner_auth_fn *auth, void *ctx, const char *reference, 
     return auth(ctx, host, out);
 }
 
+static bool accepts(const struct signature_policy *signatures, const struct image_tar *tar)
+{
+    return (tar->docker && signatures->accepts_docker_archive)
+           || (tar->oci && signatures->accepts_oci_archive);
+}
+
 static int get(const struct runner *r, const struct compose_service *s, const struct runner_tar *tars,
                size_t n_tars, const struct signature_policy *signatures, runner_auth_fn *auth, void *auth_ctx,
                char id[static ENGINE_ID_SIZE], struct err *err)
@@ -67,9 +73,11 @@ static int get(const struct runner *r, const struct compose_service *s, const st
         return -1;
     const struct runner_tar *tar = NULL;
     const struct tar_image *image = find_tar(tars, n_tars, s->image.text, &tar);
-    if (image && !signatures->accepts_archive)
+    if (image && !accepts(signatures, tar->index))
         return err_set(err, ERR_DENIED, 0,
-                       "an archive carries no signature, and the signature policy wants one");
+                       "an archive carries no signature, and the signature policy wants one: it has no scope "
+                       "%s that accepts it",
+                       tar->index->docker ? "docker-archive" : "oci-archive");
     if (image)
         return load(r, tar, image, id, err);
     if (s->pull_never)

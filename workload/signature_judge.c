@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/enc.h"
 #include "workload/registry.h"
+#include "workload/signature_engine.h"
 #include "workload/sigstore.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ static const char *text_of(const json_t *object, const char *key)
 }
 
 /* Source: containers-policy.json(5), "docker:": the full name, then its repository, each namespace above it,
- * the host, wildcards over the host's parents, and "" for the whole transport. */
+ * the host with its port, wildcards over the host's parents without it, and "" for the whole transport. */
 static json_t *find_rules(const struct signature_policy *p, const struct image_name *name)
 {
     const json_t *scopes = json_object_get(json_object_get(p->rules, "transports"), "docker");
@@ -34,7 +35,7 @@ static json_t *find_rules(const struct signature_policy *p, const struct image_n
         scope[slash ? slash - scope : 0] = '\0';
     }
     for (const char *dot = strchr(name->host, '.'); !found && dot; dot = strchr(dot + 1, '.')) {
-        snprintf(scope, sizeof(scope), "*%s", dot);
+        snprintf(scope, sizeof(scope), "*%.*s", (int)strcspn(dot, ":"), dot);
         found = json_object_get(scopes, scope);
     }
     found = found ? found : json_object_get(scopes, "");
@@ -107,15 +108,6 @@ static int judge_signed(struct registry *r, const json_t *rules, char digest[sta
     return 0;
 }
 
-static bool has_type(const json_t *rules, const char *type)
-{
-    for (size_t i = 0; i < json_array_size(rules); i++) {
-        if (!strcmp(text_of(json_array_get(rules, i), "type"), type))
-            return true;
-    }
-    return false;
-}
-
 int signature_policy_judge(const struct signature_policy *p, const struct http *http, const char *reference,
                            const struct engine_auth *auth, const atomic_bool *cancel, char *pinned,
                            size_t size, struct err *err)
@@ -126,9 +118,9 @@ int signature_policy_judge(const struct signature_policy *p, const struct http *
         return -1;
     struct registry r = { .http = *http, .name = &name, .auth = auth, .cancel = cancel };
     const json_t *rules = p->verifies ? find_rules(p, &name) : NULL;
-    if (p->verifies && (!rules || has_type(rules, "reject")))
+    if (p->verifies && (!rules || signature_rules_have(rules, "reject")))
         return err_set(err, ERR_DENIED, 0, "the signature policy rejects %.150s", reference);
-    if (has_type(rules, "sigstoreSigned")) {
+    if (signature_rules_have(rules, "sigstoreSigned")) {
         int rc = judge_signed(&r, rules, digest, err);
         registry_done(&r);
         if (rc < 0)

@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "workload/signature_engine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@ struct walk {
     signature_key_reader *key;
     void *ctx;
     struct err *err;
+    bool registry; /* what is checked is about images of registries: only they have signatures */
     char path[PATH_SIZE];
 };
 
@@ -123,6 +125,9 @@ static int check_requirement(struct walk *w, json_t *in, json_t **out)
     }
     if (strcmp(type, "sigstoreSigned") != 0)
         return refuse(w, "type must be reject, insecureAcceptAnything or sigstoreSigned");
+    if (!w->registry)
+        return refuse(w, "sigstoreSigned: only images of a registry carry signatures: write it below "
+                         "transports.docker, and here reject or insecureAcceptAnything");
     if (only(w, in, sigstore) < 0 || put_key(w, in, one) < 0)
         return -1;
     json_t *identity = json_object_get(in, "signedIdentity");
@@ -132,16 +137,6 @@ static int check_requirement(struct walk *w, json_t *in, json_t **out)
         json_object_set(one, "signedIdentity", identity);
     *out = MOVE(one);
     return 0;
-}
-
-static bool is_type(const json_t *list, const char *type)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *text = text_of(json_array_get(list, i), "type");
-        if (text && !strcmp(text, type))
-            return true;
-    }
-    return false;
 }
 
 static int check_list(struct walk *w, json_t *in, json_t **out)
@@ -180,23 +175,20 @@ static int check_transport(struct walk *w, json_t *in, json_t **out)
     return 0;
 }
 
-static const char *const archives[] = { "docker-archive", "oci-archive" };
-
-/* The engine loads archives from a temporary file, so that only the scope of the whole transport fits one. */
-static int check_archive_scopes(struct walk *w, const char *transport, json_t *scopes, bool *passes)
+/* The engine loads archives from a temporary file, so that only the scope of the whole transport fits one.
+ * All requirements of a list must hold: one that is not insecureAcceptAnything keeps archives out. */
+static int check_archive_scopes(struct walk *w, const json_t *scopes, bool *passes)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(archives); i++) {
-        if (strcmp(transport, archives[i]) != 0)
-            continue;
-        const json_t *whole = json_object_get(scopes, "");
-        if (json_object_size(scopes) != (whole ? 1 : 0))
-            return refuse(w, "archives of the workload have one scope: \"\"");
-        *passes = *passes || (whole && !is_type(whole, "reject"));
-    }
+    const json_t *whole = json_object_get(scopes, "");
+    if (json_object_size(scopes) != (whole ? 1 : 0))
+        return refuse(w, "archives of the workload have one scope: \"\"");
+    *passes = whole != NULL;
+    for (size_t i = 0; i < json_array_size(whole); i++)
+        *passes = *passes && !strcmp(text_of(json_array_get(whole, i), "type"), "insecureAcceptAnything");
     return 0;
 }
 
-static int check_transports(struct walk *w, json_t *in, json_t *out, bool *passes)
+static int check_transports(struct walk *w, json_t *in, json_t *out, struct signature_policy *p)
 {
     static const char *const known[] = { "docker", "docker-archive", "oci-archive", "oci", "dir", NULL };
     const char *name;
@@ -209,10 +201,14 @@ static int check_transports(struct walk *w, json_t *in, json_t *out, bool *passe
     {
         json_t *scopes = NULL;
         size_t n = enter(w, name);
+        bool *passes = !strcmp(name, "docker-archive") ? &p->accepts_docker_archive
+                       : !strcmp(name, "oci-archive")  ? &p->accepts_oci_archive
+                                                       : NULL;
+        w->registry = !strcmp(name, "docker");
         if (check_transport(w, value, &scopes) < 0)
             return -1;
         json_object_set_new(out, name, scopes);
-        if (check_archive_scopes(w, name, scopes, passes) < 0)
+        if (passes && check_archive_scopes(w, scopes, passes) < 0)
             return -1;
         leave(w, n);
     }
@@ -222,50 +218,16 @@ static int check_transports(struct walk *w, json_t *in, json_t *out, bool *passe
 static int check_default(struct walk *w, json_t *in, json_t **out)
 {
     size_t n = enter(w, "default");
+    w->registry = true;
     if (check_list(w, in, out) < 0)
         return -1;
-    if (is_type(*out, "insecureAcceptAnything")) {
+    if (signature_rules_have(*out, "insecureAcceptAnything")) {
         json_decref(*out);
         return refuse(w, "must not be insecureAcceptAnything while verification is on: name the scopes that "
                          "need no signature");
     }
     leave(w, n);
     return 0;
-}
-
-static bool needs_us(const json_t *list)
-{
-    return is_type(list, "sigstoreSigned");
-}
-
-/* What the engine may pull: a scope whose signatures we check passes there. */
-static json_t *rules_for_engine(json_t *list)
-{
-    if (!needs_us(list) || is_type(list, "reject"))
-        return json_incref(list);
-    return json_pack("[{s:s}]", "type", "insecureAcceptAnything");
-}
-
-/* Nothing is left to the default but rejection: archives must not pass because signed images do. */
-static json_t *engine_policy(json_t *rules)
-{
-    json_t *transports = json_object();
-    const char *name, *scope;
-    json_t *scopes, *list;
-    json_object_foreach(json_object_get(rules, "transports"), name, scopes)
-    {
-        json_t *out = json_object();
-        json_object_foreach(scopes, scope, list) json_object_set_new(out, scope, rules_for_engine(list));
-        json_object_set_new(transports, name, out);
-    }
-    json_t *docker = json_object_get(transports, "docker");
-    if (!docker) {
-        docker = json_object();
-        json_object_set_new(transports, "docker", docker);
-    }
-    if (!json_object_get(docker, ""))
-        json_object_set_new(docker, "", rules_for_engine(json_object_get(rules, "default")));
-    return json_pack("{s:[{s:s}], s:o}", "default", "type", "reject", "transports", transports);
 }
 
 static int write_out(const json_t *value, struct signature_policy *out, struct err *err)
@@ -281,7 +243,7 @@ static int write_out(const json_t *value, struct signature_policy *out, struct e
 int signature_policy_off(struct signature_policy *out, struct err *err)
 {
     AUTO(json_drop) json_t *all = json_pack("{s:[{s:s}]}", "default", "type", "insecureAcceptAnything");
-    struct signature_policy p = { .accepts_archive = true };
+    struct signature_policy p = { .accepts_docker_archive = true, .accepts_oci_archive = true };
     if (write_out(all, &p, err) < 0)
         return -1;
     *out = p;
@@ -312,9 +274,9 @@ int signature_policy_read(struct bytes text, signature_key_reader *key, void *ct
         json_object_set_new(all, "default", checked);
     (void)enter(&w, "transports");
     struct signature_policy p = { .verifies = true };
-    if (check_transports(&w, json_object_get(in, "transports"), transports, &p.accepts_archive) < 0)
+    if (check_transports(&w, json_object_get(in, "transports"), transports, &p) < 0)
         return -1;
-    AUTO(json_drop) json_t *for_engine = engine_policy(all);
+    AUTO(json_drop) json_t *for_engine = signature_engine_policy(all);
     if (write_out(for_engine, &p, err) < 0)
         return -1;
     p.rules = MOVE(all);

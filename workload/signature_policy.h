@@ -19,18 +19,20 @@
 typedef int signature_key_reader(void *ctx, const char *path, struct buf *out, struct err *err);
 
 struct signature_policy {
-    struct buf json;      /* for the engine */
-    bool accepts_archive; /* .tar images may pass: verification is off, or the scope "" of docker-archive or
-                             oci-archive does not reject */
-    bool verifies;        /* verification is on */
-    json_t *rules;        /* the policy as checked, with its keys; NULL if verification is off */
+    struct buf json; /* for the engine */
+    /* .tar images of that kind may pass: verification is off, or every requirement of the transport's scope
+     * "" is insecureAcceptAnything */
+    bool accepts_docker_archive, accepts_oci_archive;
+    bool verifies; /* verification is on */
+    json_t *rules; /* the policy as checked, with its keys; NULL if verification is off */
 };
 
 /** The policy of a workload whose image_signature_verification is off: everything passes. */
 MUST_USE int signature_policy_off(struct signature_policy *out, struct err *err);
 
 /** Checks text and writes the engine's policy. The default is reject, whatever the file leaves out; a default
- * of insecureAcceptAnything is refused. Archives are rejected unless the file has a docker-archive scope.
+ * of insecureAcceptAnything is refused. sigstoreSigned is for images of registries: below another transport
+ * it is refused. Archives are rejected unless the scope "" of docker-archive or oci-archive accepts them.
  *  @param text  the file; empty: reject everything
  *  @return 0 with signature_policy_done() due, or -1: ERR_INPUT with the path of the member, ERR_TOO_LARGE,
  * or what the key reader says */

@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const json_t *fallback = json_array_get(json_object_get(written, "default"), 0);
     CHECK(!strcmp(json_string_value(json_object_get(fallback, "type")), "reject"));
     CHECK(signature_policy_read(buf_bytes(&p.json), give_key, NULL, &again, NULL) == 0);
-    CHECK(again.accepts_archive == p.accepts_archive);
+    CHECK(again.accepts_docker_archive == p.accepts_docker_archive);
+    CHECK(again.accepts_oci_archive == p.accepts_oci_archive);
     return 0;
 }

@@ -613,6 +613,31 @@ class FromRegistry(unittest.TestCase):
         policy = self.policy({"transports": {"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}})
         w.apply("services: {x: {image: 'localhost/bb:1'}}", *policy, "--images-only")
 
+    def test_a_signature_wanted_of_one_tag(self):
+        """What is pulled is a digest, which no scope of a tag fits."""
+        signed = [{"type": "sigstoreSigned", "keyPath": self.public}]
+        policy = self.policy({"transports": {"docker": {"127.0.0.1:5001/signed:1": signed,
+                                                        "127.0.0.1:5001/unsigned": [{"type": "reject"}, *signed]}}})
+        self.assertEqual(self.pull("127.0.0.1:5001/signed:1", *policy).strip(), self.ids["signed"])
+        for name in "signed@" + self.open.digest("signed", "1"), "unsigned:1":
+            self.assertIn("the signature policy rejects", self.pull("127.0.0.1:5001/" + name, *policy, ok=False))
+
+    def test_archives_carry_no_signature(self):
+        w = Workload()
+        w.image("bb")
+        signed, anything = {"type": "sigstoreSigned", "keyPath": self.public}, {"type": "insecureAcceptAnything"}
+
+        def load(policy):
+            return w.apply("services: {x: {image: 'localhost/bb:1'}}", *self.policy(policy), "--images-only",
+                           ok=policy.get("transports") == {"docker-archive": {"": [anything]}})
+        for requirements in [signed], [anything, signed]:
+            error = load({"default": [{"type": "reject"}], "transports": {"docker-archive": {"": requirements}}})
+            self.assertRegex(error, r'^input: .*transports.docker-archive."": sigstoreSigned: only images of a registry')
+        for policy in ({"default": [signed]}, {"transports": {"docker-archive": {"": [anything, {"type": "reject"}]}}},
+                       {"transports": {"oci-archive": {"": [anything]}}}):
+            self.assertRegex(load(policy), "^denied: .*image of service x: .*no scope docker-archive that accepts it")
+        load({"default": [signed], "transports": {"docker-archive": {"": [anything]}}})
+
     def test_registry_in_a_workload(self):
         w = Workload()
         out = w.apply("services: {x: {image: '127.0.0.1:5001/signed:1'}, y: {image: '127.0.0.1:5002/private:1'}}",

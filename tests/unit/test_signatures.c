@@ -42,13 +42,17 @@ static void check_engine_policy(const char *text, const char *want, bool archive
     assert_int_equal(json_parse(bytes_str(want), 1 << 20, &wanted, NULL), 0);
     if (!json_equal(have, wanted))
         fail_msg("%.*s", (int)p.json.n, (const char *)p.json.p);
-    assert_int_equal(p.accepts_archive, archives);
+    assert_int_equal(p.accepts_docker_archive, archives);
+    assert_false(p.accepts_oci_archive);
     assert_true(p.verifies);
 }
 
 #define REJECT  "[{\"type\":\"reject\"}]"
 #define ACCEPT  "[{\"type\":\"insecureAcceptAnything\"}]"
-#define SIGNED  "[{\"type\":\"sigstoreSigned\",\"keyPath\":\"config/key.pub\"}]"
+#define NO1     "{\"type\":\"reject\"}"
+#define YES1    "{\"type\":\"insecureAcceptAnything\"}"
+#define SIGN1   "{\"type\":\"sigstoreSigned\",\"keyPath\":\"config/key.pub\"}"
+#define SIGNED  "[" SIGN1 "]"
 #define DEFAULT "{\"default\":" REJECT ",\"transports\":{"
 
 static void the_engine_is_told_less(void **state)
@@ -63,6 +67,53 @@ static void the_engine_is_told_less(void **state)
                         DEFAULT "\"docker-archive\":{\"\":" ACCEPT "},\"docker\":{\"\":" REJECT "}}}", true);
     check_engine_policy("{\"transports\":{\"docker-archive\":{\"\":" REJECT "}}}",
                         DEFAULT "\"docker-archive\":{\"\":" REJECT "},\"docker\":{\"\":" REJECT "}}}", false);
+    /* what is pulled is the digest that was judged, and all requirements of a list must hold */
+    check_engine_policy("{\"transports\":{\"docker\":{\"a.example:5/b:1\":" SIGNED ",\"a.example:5\":" SIGNED
+                        "}}}",
+                        DEFAULT "\"docker\":{\"a.example:5/b:1\":" ACCEPT ",\"a.example:5/b\":" ACCEPT
+                                ",\"a.example:5\":" ACCEPT ",\"\":" REJECT "}}}",
+                        false);
+    check_engine_policy("{\"default\":[" SIGN1 ",{\"type\":\"reject\"}]}",
+                        DEFAULT "\"docker\":{\"\":" REJECT "}}}", false);
+    check_engine_policy("{\"default\":" SIGNED ",\"transports\":{\"docker-archive\":{}}}",
+                        DEFAULT "\"docker-archive\":{},\"docker\":{\"\":" ACCEPT "}}}", false);
+    check_engine_policy("{\"default\":" SIGNED ",\"transports\":{\"docker-archive\":{\"\":[" YES1 "," YES1
+                        "]}}}",
+                        DEFAULT "\"docker-archive\":{\"\":[" YES1 "," YES1 "]},\"docker\":{\"\":" ACCEPT
+                                "}}}",
+                        true);
+    for (int first = 0; first < 2; first++)
+        check_engine_policy(first ? "{\"transports\":{\"docker-archive\":{\"\":[" NO1 "," YES1 "]}}}"
+                                  : "{\"transports\":{\"docker-archive\":{\"\":[" YES1 "," NO1 "]}}}",
+                            first ? DEFAULT "\"docker-archive\":{\"\":[" NO1 "," YES1
+                                            "]},\"docker\":{\"\":" REJECT "}}}"
+                                  : DEFAULT "\"docker-archive\":{\"\":[" YES1 "," NO1
+                                            "]},\"docker\":{\"\":" REJECT "}}}",
+                            false);
+}
+
+/* Each kind of archive has its own scope. */
+static void archives(void **state)
+{
+    static const struct {
+        const char *text;
+        bool docker, oci;
+    } rows[] = {
+        { "{}", false, false },
+        { "{\"default\":" SIGNED "}", false, false },
+        { "{\"transports\":{\"docker\":{\"\":" ACCEPT "}}}", false, false },
+        { "{\"transports\":{\"docker-archive\":{\"\":" ACCEPT "}}}", true, false },
+        { "{\"transports\":{\"oci-archive\":{\"\":" ACCEPT "}}}", false, true },
+        { "{\"transports\":{\"oci-archive\":{\"\":" ACCEPT "},\"docker-archive\":{\"\":" REJECT "}}}", false,
+          true },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        AUTO(signature_policy_done) struct signature_policy p = { 0 };
+        assert_int_equal(read_policy(rows[i].text, &p, NULL), 0);
+        assert_int_equal(p.accepts_docker_archive, rows[i].docker);
+        assert_int_equal(p.accepts_oci_archive, rows[i].oci);
+    }
 }
 
 static void refusals_name_the_member(void **state)
@@ -98,6 +149,13 @@ static void refusals_name_the_member(void **state)
         { "{\"transports\":{\"docker-archive\":{\"/x.tar\":" ACCEPT "}}}",
           "archives of the workload have one scope" },
         { "{\"default\":" REJECT ",\"default\":" ACCEPT "}", "duplicate" },
+        { "{\"default\":" REJECT ",\"transports\":{\"docker-archive\":{\"\":" SIGNED "}}}",
+          "transports.docker-archive.\"\": sigstoreSigned: only images of a registry carry signatures" },
+        { "{\"transports\":{\"oci-archive\":{\"\":[" YES1 "," SIGN1 "]}}}",
+          "transports.oci-archive.\"\": sigstoreSigned: only images of a registry" },
+        { "{\"transports\":{\"oci\":{\"/x\":" SIGNED "}}}", "transports.oci./x: sigstoreSigned: only" },
+        { "{\"transports\":{\"docker\":{\"a.example\":" SIGNED "},\"dir\":{\"\":" SIGNED "}}}",
+          "write it below transports.docker, and here reject" },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -114,7 +172,7 @@ static void off_lets_everything_pass(void **state)
     char pinned[200];
     (void)state;
     assert_int_equal(signature_policy_off(&p, NULL), 0);
-    assert_true(p.accepts_archive);
+    assert_true(p.accepts_docker_archive && p.accepts_oci_archive);
     assert_false(p.verifies);
     struct http none = { 0 };
     assert_int_equal(signature_policy_judge(&p, &none, "a.example/b:1", NULL, NULL, pinned, sizeof(pinned),
@@ -151,13 +209,22 @@ static void the_most_specific_scope_counts(void **state)
 {
     static const char text[] =
         "{\"transports\":{\"docker\":{\"a.example/n/r:1\":" ACCEPT ",\"a.example/n/r\":" REJECT
-        ",\"a.example\":" ACCEPT ",\"a.example/closed\":" REJECT ",\"*.b.example\":" ACCEPT "}}}";
+        ",\"a.example\":" ACCEPT ",\"a.example/closed\":" REJECT ",\"*.b.example\":" ACCEPT
+        ",\"d.example\":[" YES1 "," NO1 "],\"*.d.example\":" REJECT ",\"x.d.example:5000\":" ACCEPT
+        ",\"e.example/r@sha256:" HASH "\":" ACCEPT "}}}";
     static const struct {
         const char *name;
         bool passes;
-    } rows[] = { { "a.example/n/r:1", true },     { "a.example/n/r:2", false },  { "a.example/n/x:1", true },
-                 { "a.example/closed/x", false }, { "a.example/closedx", true }, { "x.b.example/y", true },
-                 { "b.example/y", false },        { "c.example/y", false },      { "a.example:1/y", false } };
+    } rows[] = {
+        { "a.example/n/r:1", true },     { "a.example/n/r:2", false },
+        { "a.example/n/x:1", true },     { "a.example/closed/x", false },
+        { "a.example/closedx", true },   { "x.b.example/y", true },
+        { "b.example/y", false },        { "c.example/y", false },
+        { "a.example:1/y", false },      { "x.b.example:5/y", true },
+        { "d.example/y", false },        { "x.d.example:5000/y", true },
+        { "x.d.example:5001/y", false }, { "e.example/r@sha256:" HASH, true },
+        { "e.example/r:1", false },
+    };
     AUTO(signature_policy_done) struct signature_policy p = { 0 };
     struct http none = { 0 };
     char pinned[200];
@@ -389,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_engine_is_told_less),
+        cmocka_unit_test(archives),
         cmocka_unit_test(refusals_name_the_member),
         cmocka_unit_test(off_lets_everything_pass),
         cmocka_unit_test(the_most_specific_scope_counts),
