@@ -61,9 +61,9 @@ struct compose_mount {
     const char *path;   /* bind: below the workload directory ("" the directory itself), NULL: outside it */
     const char *target; /* absolute path in the container */
     bool read_only;
-    int64_t tmpfs_size;        /* bytes, COMPOSE_UNSET */
-    int64_t tmpfs_mode;        /* permission bits, COMPOSE_UNSET */
-    const char *tmpfs_options; /* of the short `tmpfs: /x:options` form, NULL */
+    int64_t tmpfs_size; /* bytes, COMPOSE_UNSET */
+    int64_t tmpfs_mode; /* permission bits, COMPOSE_UNSET */
+    bool tmpfs_noexec;  /* nosuid and nodev hold always */
     struct compose_at at;
 };
 

@@ -1,4 +1,4 @@
-/* volumes, tmpfs, secrets and configs of services, and volumes:, secrets:, configs: of the file. */
+/* volumes and tmpfs of services. */
 #include "base/auto.h"
 #include "workload/compose_reader.h"
 #include "workload/path.h"
@@ -35,9 +35,8 @@ static void set_bind(struct compose_reader *r, struct compose_service *s, struct
     compose_refuse(r, s, m->at, gives, setting);
 }
 
-/* A path that leaves the container's own tree by ".." would be read differently by different engines. */
-static const char *container_path(struct compose_reader *r, const char *text, struct compose_at at,
-                                  const char *what)
+const char *compose_container_path(struct compose_reader *r, const char *text, struct compose_at at,
+                                   const char *what)
 {
     size_t n = strlen(text);
     if (*text != '/' || n > 1024 || strstr(text, "/../") || (n >= 3 && !strcmp(text + n - 3, "/..")))
@@ -68,13 +67,13 @@ static void short_mount(struct compose_reader *r, const struct yaml_node *v, str
     const char *text = yaml_text(r, v, "volumes"), *colon = strchr(text, ':');
     m->type = COMPOSE_VOLUME;
     if (!colon) {
-        m->target = container_path(r, text, v->at, "volumes");
+        m->target = compose_container_path(r, text, v->at, "volumes");
         return;
     }
     const char *source = compose_copy(r, bytes_of(text, (size_t)(colon - text)));
     const char *second = strchr(colon + 1, ':');
     size_t n = second ? (size_t)(second - colon - 1) : strlen(colon + 1);
-    m->target = container_path(r, compose_copy(r, bytes_of(colon + 1, n)), v->at, "volumes");
+    m->target = compose_container_path(r, compose_copy(r, bytes_of(colon + 1, n)), v->at, "volumes");
     if (second)
         short_options(r, v, second + 1, m);
     if (strchr("./~", *source) && *source)
@@ -121,7 +120,8 @@ static void long_mount(struct compose_reader *r, const struct yaml_node *v, stru
         else if (!strcmp(key, "source"))
             source = yaml_text(r, value, "volumes.source");
         else if (!strcmp(key, "target"))
-            m->target = container_path(r, yaml_text(r, value, "volumes.target"), value->at, "volumes.target");
+            m->target =
+                compose_container_path(r, yaml_text(r, value, "volumes.target"), value->at, "volumes.target");
         else if (!strcmp(key, "read_only"))
             m->read_only = yaml_bool(r, value, "volumes.read_only");
         else if (!strcmp(key, "bind"))
@@ -181,6 +181,68 @@ void compose_read_volumes(struct compose_reader *r, const struct yaml_node *v, v
     }
 }
 
+static bool is_word(struct bytes option, const char *name)
+{
+    return bytes_equal(option, bytes_str(name));
+}
+
+/* What the mount is to be; NULL is neither. A second word that says the same changes nothing. */
+static void either(struct compose_reader *r, struct compose_at at, const char **now, const char *word)
+{
+    if (*now && strcmp(*now, word) != 0)
+        compose_fail(r, at, "tmpfs: %s and %s contradict each other", *now, word);
+    *now = word;
+}
+
+static void tmpfs_number(struct compose_reader *r, struct compose_at at, const char *what, int64_t *now,
+                         int64_t value)
+{
+    if (*now != COMPOSE_UNSET && *now != value)
+        compose_fail(r, at, "tmpfs: %s= twice", what);
+    *now = value;
+}
+
+/* One of "rw,noexec,size=64m,mode=1777". nosuid and nodev hold anyway. */
+static void tmpfs_option(struct compose_reader *r, struct compose_mount *m, struct bytes option,
+                         const char **access, const char **exec)
+{
+    static const char *const words[] = { "ro", "rw", "exec", "noexec" };
+    struct yaml_node value = { .kind = YAML_TEXT, .at = m->at };
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (is_word(option, words[i])) {
+            either(r, m->at, i < 2 ? access : exec, words[i]);
+            return;
+        }
+    }
+    if (!option.n || is_word(option, "nosuid") || is_word(option, "nodev"))
+        return;
+    const char *text = compose_copy(r, option);
+    if (!strncmp(text, "size=", 5)) {
+        value.text = text + 5;
+        tmpfs_number(r, m->at, "size", &m->tmpfs_size, yaml_size(r, &value, "tmpfs: size"));
+    } else if (!strncmp(text, "mode=", 5)) {
+        value.text = compose_printf(r, "0%s", text + 5 + strspn(text + 5, "0"));
+        tmpfs_number(r, m->at, "mode", &m->tmpfs_mode, yaml_octal(r, &value, "tmpfs: mode"));
+    } else {
+        compose_fail(r, m->at,
+                     "tmpfs: option \"%.40s\" is not supported: want ro, rw, exec, noexec, nosuid, nodev, "
+                     "size=, mode=",
+                     text);
+    }
+}
+
+static void tmpfs_words(struct compose_reader *r, struct compose_mount *m, const char *options)
+{
+    const char *access = NULL, *exec = NULL;
+    for (const char *p = options; *p;) {
+        size_t n = strcspn(p, ",");
+        tmpfs_option(r, m, bytes_of(p, n), &access, &exec);
+        p += n + (p[n] == ',');
+    }
+    m->read_only = access && !strcmp(access, "ro");
+    m->tmpfs_noexec = exec && !strcmp(exec, "noexec");
+}
+
 void compose_read_tmpfs(struct compose_reader *r, const struct yaml_node *v, void *target)
 {
     struct compose_service *s = target;
@@ -191,187 +253,10 @@ void compose_read_tmpfs(struct compose_reader *r, const struct yaml_node *v, voi
         struct compose_mount *m = new_mount(s, list.item[i].at);
         const char *text = list.item[i].text, *colon = strchr(text, ':');
         m->type = COMPOSE_TMPFS;
-        m->target = container_path(r, colon ? compose_copy(r, bytes_of(text, (size_t)(colon - text))) : text,
+        m->target =
+            compose_container_path(r, colon ? compose_copy(r, bytes_of(text, (size_t)(colon - text))) : text,
                                    m->at, "tmpfs");
-        m->tmpfs_options = colon ? colon + 1 : NULL;
+        if (colon)
+            tmpfs_words(r, m, colon + 1);
     }
-}
-
-/* ---- secrets and configs of a service ---- */
-
-bool compose_file_is_owned(const struct compose_file_use *use)
-{
-    return use->uid || use->gid || (use->mode != COMPOSE_UNSET && use->mode != 0444);
-}
-
-static void file_target(struct compose_reader *r, struct compose_file_use *use, const char *folder)
-{
-    if (!use->target)
-        use->target = use->name;
-    if (*use->target != '/')
-        use->target = compose_printf(r, "%s%s", folder, use->target);
-    container_path(r, use->target, use->at, "target");
-}
-
-static void file_use(struct compose_reader *r, const struct yaml_node *v, const char *what,
-                     const char *folder, struct compose_file_use *use)
-{
-    *use = (struct compose_file_use){ .at = v->at, .mode = COMPOSE_UNSET };
-    if (v->kind == YAML_TEXT) {
-        use->name = yaml_text(r, v, what);
-        file_target(r, use, folder);
-        return;
-    }
-    yaml_want_map(r, v, what, false);
-    for (size_t i = 0; i < v->n; i++) {
-        const char *key = v->pair[i].key;
-        const struct yaml_node *value = v->pair[i].value;
-        if (!strcmp(key, "mode"))
-            use->mode = yaml_octal(r, value, "mode");
-        else if (!strcmp(key, "source"))
-            use->name = yaml_text(r, value, "source");
-        else if (!strcmp(key, "target"))
-            use->target = yaml_text(r, value, "target");
-        else if (!strcmp(key, "uid") || !strcmp(key, "gid"))
-            *(*key == 'u' ? &use->uid : &use->gid) =
-                compose_printf(r, "%" PRId64, yaml_number(r, value, key, 0, UINT32_MAX - 1));
-        else
-            compose_fail(r, v->pair[i].at, "%s.%.40s: not supported: want source, target, uid, gid, mode",
-                         what, key);
-    }
-    if (!use->name)
-        compose_fail(r, v->at, "%s: source is missing", what);
-    file_target(r, use, folder);
-}
-
-static struct compose_file_use *file_uses(struct compose_reader *r, const struct yaml_node *v,
-                                          const char *what, const char *folder, size_t *n)
-{
-    if (v->kind != YAML_LIST)
-        compose_fail(r, v->at, "%s: want a list", what);
-    struct compose_file_use *uses = compose_take(r, v->n + 1, sizeof(*uses));
-    for (size_t i = 0; i < v->n; i++)
-        file_use(r, v->item[i], what, folder, &uses[i]);
-    *n = v->n;
-    return uses;
-}
-
-void compose_read_secrets(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    struct compose_service *s = target;
-    s->secrets = file_uses(r, v, "secrets", "/run/secrets/", &s->secret_count);
-}
-
-void compose_read_configs(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    struct compose_service *s = target;
-    s->configs = file_uses(r, v, "configs", "/", &s->config_count);
-}
-
-/* ---- volumes:, secrets:, configs: ---- */
-
-static void read_volume_driver(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    (void)target;
-    if (strcmp(yaml_text(r, v, "driver"), "local") != 0)
-        compose_fail(r, v->at, "volumes: driver: want local");
-}
-
-static void read_volume_name(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    ((struct compose_volume *)target)->given = yaml_name(r, yaml_text(r, v, "name"), v->at, "name");
-}
-
-static void read_volume_labels(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    yaml_pairs(r, v, "labels", "=", &((struct compose_volume *)target)->labels);
-}
-
-static void read_volume_external(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    (void)target;
-    if (yaml_bool(r, v, "external"))
-        compose_fail(r, v->at, "external: the machine has no volumes but those of this file: remove it");
-}
-
-void compose_read_top_volumes(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    static const struct member members[] = {
-        { "driver", read_volume_driver, NULL },
-        { "driver_opts", NULL, "refused: gives the container the host: options can mount any device" },
-        { "name", read_volume_name, NULL },
-        { "labels", read_volume_labels, NULL },
-        { "external", read_volume_external, NULL },
-    };
-    struct compose *c = target;
-    if (!yaml_want_map(r, v, "volumes", true))
-        return;
-    c->volumes = compose_take(r, v->n + 1, sizeof(*c->volumes));
-    for (size_t i = 0; i < v->n; i++) {
-        const struct yaml_pair *pair = &v->pair[i];
-        struct compose_volume *volume = &c->volumes[c->volume_count++];
-        char where[96];
-        volume->name = yaml_name(r, pair->key, pair->at, "volumes");
-        volume->at = pair->at;
-        snprintf(where, sizeof(where), "volumes.%s", volume->name);
-        if (yaml_want_map(r, pair->value, where, true))
-            yaml_members(r, pair->value, where, members, ARRAY_SIZE(members), volume);
-    }
-}
-
-static void top_file(struct compose_reader *r, const struct yaml_node *v, const char *what, bool content_fine,
-                     struct compose_file *file)
-{
-    size_t sources = 0;
-    yaml_want_map(r, v, what, false);
-    for (size_t i = 0; i < v->n; i++) {
-        const char *key = v->pair[i].key;
-        const struct yaml_node *value = v->pair[i].value;
-        if (!strcmp(key, "file")) {
-            file->path = yaml_path(r, value, "file");
-        } else if (!strcmp(key, "content") && content_fine && value->kind == YAML_TEXT) {
-            file->content = value->text;
-        } else if (!strcmp(key, "environment")) {
-            const char *name = yaml_text(r, value, "environment");
-            file->content = compose_variable(r, name, strlen(name));
-            if (!file->content)
-                compose_fail(r, value->at, "%s.environment: %.60s is not set in .env", what, name);
-        } else {
-            compose_fail(r, v->pair[i].at, "%s.%.40s: not supported: want file%s or environment", what, key,
-                         content_fine ? ", content" : "");
-        }
-        sources++;
-    }
-    if (sources != 1)
-        compose_fail(r, v->at, "%s: want one of file%s and environment", what,
-                     content_fine ? ", content" : "");
-}
-
-static struct compose_file *top_files(struct compose_reader *r, const struct yaml_node *v, const char *what,
-                                      bool content_fine, size_t *n)
-{
-    if (!yaml_want_map(r, v, what, true))
-        return NULL;
-    struct compose_file *files = compose_take(r, v->n + 1, sizeof(*files));
-    for (size_t i = 0; i < v->n; i++) {
-        char where[96];
-        files[i].name = yaml_name(r, v->pair[i].key, v->pair[i].at, what);
-        files[i].at = v->pair[i].at;
-        snprintf(where, sizeof(where), "%s.%s", what, files[i].name);
-        top_file(r, v->pair[i].value, where, content_fine, &files[i]);
-    }
-    *n = v->n;
-    return files;
-}
-
-void compose_read_top_secrets(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    struct compose *c = target;
-    c->secrets = top_files(r, v, "secrets", false, &c->secret_count);
-}
-
-void compose_read_top_configs(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    struct compose *c = target;
-    c->configs = top_files(r, v, "configs", true, &c->config_count);
 }

@@ -148,6 +148,11 @@ void compose_read_logging(struct compose_reader *r, const struct yaml_node *v, v
 /** Reads services.NAME. */
 void compose_read_service(struct compose_reader *r, const struct yaml_pair *pair, struct compose_service *s);
 
+/** An absolute path in a container. One that leaves the container's own tree by ".." would be read
+ * differently by different engines: it is refused. */
+const char *compose_container_path(struct compose_reader *r, const char *text, struct compose_at at,
+                                   const char *what);
+
 /** The members networks:, volumes:, secrets:, configs: of the file; target is the struct compose. */
 void compose_read_top_networks(struct compose_reader *r, const struct yaml_node *v, void *target);
 void compose_read_top_volumes(struct compose_reader *r, const struct yaml_node *v, void *target);

@@ -73,12 +73,8 @@ static int add_tmpfs(const struct compose_mount *m, json_t *mounts, struct err *
         snprintf(text, sizeof(text), "mode=%o", (unsigned)m->tmpfs_mode);
         json_array_append_new(options, json_string(text));
     }
-    AUTO(free_str) char *copy = m->tmpfs_options ? strdup(m->tmpfs_options) : NULL;
-    char *rest = copy;
-    for (char *one = rest ? strsep(&rest, ",") : NULL; one; one = strsep(&rest, ",")) {
-        if (*one)
-            json_array_append_new(options, json_string(one));
-    }
+    if (m->tmpfs_noexec)
+        json_array_append_new(options, json_string("noexec"));
     if (m->read_only)
         json_array_append_new(options, json_string("ro"));
     json_t *mount = json_pack("{s:s, s:s, s:s, s:o}", "type", "tmpfs", "source", "tmpfs", "destination",

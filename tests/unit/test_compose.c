@@ -189,8 +189,8 @@ static void mounts(void **state)
     }
     assert_int_equal(web->mounts[5].tmpfs_size, 64 << 20);
     assert_int_equal(web->mounts[5].tmpfs_mode, 01777);
-    assert_string_equal(web->mounts[7].tmpfs_options, "size=16m");
-    assert_null(web->mounts[8].tmpfs_options);
+    assert_int_equal(web->mounts[7].tmpfs_size, 16 << 20);
+    assert_int_equal(web->mounts[8].tmpfs_size, COMPOSE_UNSET);
 }
 
 static void networks_and_dependencies(void **state)

@@ -67,11 +67,41 @@ static void an_empty_variable_is_no_value(void **state)
     assert_true(c->services[0].read_only);
 }
 
+static void options_of_tmpfs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t size, mode;
+        bool read_only, noexec;
+    } rows[] = {
+        { "/tmp", COMPOSE_UNSET, COMPOSE_UNSET, false, false },
+        { "/tmp:", COMPOSE_UNSET, COMPOSE_UNSET, false, false },
+        { "/tmp:rw,noexec,nosuid,size=64m", 64 << 20, COMPOSE_UNSET, false, true },
+        { "/tmp:noexec,nosuid,nosuid,nodev,noexec,size=1k,size=1k", 1024, COMPOSE_UNSET, false, true },
+        { "/tmp:exec,mode=1777,size=65536k", 64 << 20, 01777, false, false },
+        { "/tmp:ro,mode=0700,size=100", 100, 0700, true, false },
+        { "/tmp:mode=755", COMPOSE_UNSET, 0755, false, false },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[128];
+        snprintf(text, sizeof(text), "tmpfs: ['%s']", rows[i].text);
+        AUTO(compose_drop) struct compose *c = parse_service(text);
+        const struct compose_mount *m = &c->services[0].mounts[0];
+        assert_string_equal(m->target, "/tmp");
+        assert_int_equal(m->tmpfs_size, rows[i].size);
+        assert_int_equal(m->tmpfs_mode, rows[i].mode);
+        assert_int_equal(m->read_only, rows[i].read_only);
+        assert_int_equal(m->tmpfs_noexec, rows[i].noexec);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_variables_make_is_a_string),
         cmocka_unit_test(an_empty_variable_is_no_value),
+        cmocka_unit_test(options_of_tmpfs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
