@@ -148,6 +148,8 @@ void compose_read_ulimits(struct compose_reader *r, const struct yaml_node *v, v
         }
         u->soft = yaml_number(r, soft, "ulimits", -1, INT64_MAX / 4);
         u->hard = yaml_number(r, hard, "ulimits", -1, INT64_MAX / 4);
+        if (u->hard != -1 && (u->soft == -1 || u->soft > u->hard))
+            compose_fail(r, soft->at, "ulimits.%s: soft is more than hard", u->name);
     }
 }
 

@@ -131,7 +131,7 @@ class Running(unittest.TestCase):
             "echo uid $(/bin/busybox cat /proc/self/uid_map)", "/bin/busybox cat /cfg/app.conf /run/secrets/key",
             "echo env $FROM_FILE $BOTH $HELLO", "/bin/busybox mount", "echo host $(/bin/busybox hostname)",
             "/bin/busybox touch /cfg/x || echo cannot write", "/bin/busybox cp /bin/busybox /scratch/bb; /scratch/bb true && echo ran",
-            "echo to stderr >&2", "ulimit -n", "/bin/busybox ls -l /dev", "/bin/busybox sleep 1000"])
+            "echo to stderr >&2", "ulimit -n", "/bin/busybox cat /proc/self/limits", "/bin/busybox ls -l /dev", "/bin/busybox sleep 1000"])
         self.w.apply(f"""
 services:
   app:
@@ -141,10 +141,10 @@ services:
     env_file: [config/app.env]
     environment: {{BOTH: own, HELLO: "hello $WHO"}}
     volumes: ["./config:/cfg", "data:/data", "./secrets:/all"]
-    tmpfs: ["/scratch:size=8m"]
+    tmpfs: ["/scratch:size=8m", "/tmp:rw,noexec,nosuid,size=64m,mode=1777"]
     secrets: [key]
     read_only: true
-    ulimits: {{nofile: {{soft: 77, hard: 99}}, nproc: 500}}
+    ulimits: {{nofile: {{soft: 77, hard: 99}}, nproc: 500, fsize: -1}}
 volumes: {{data: {{}}}}
 secrets: {{key: {{file: ./secrets/key}}}}
 """)
@@ -158,6 +158,8 @@ secrets: {{key: {{file: ./secrets/key}}}}
         self.assertIn("cannot write", log)
         self.assertIn("E:to stderr", log)
         self.assertIn("77", log)
+        self.assertRegex(log, r" on /tmp type tmpfs \(rw,nosuid,nodev,noexec,.*size=65536k")
+        self.assertRegex(log, r"Max file size +unlimited +unlimited")
         for target, wanted in [("/run/secrets/key", "ro,nosuid,nodev,noexec"), ("/all", "ro,nosuid,nodev,noexec"),
                                ("/cfg", "ro,nosuid,nodev")]:
             options = re.search(rf" on {target} type \w+ \(([^)]*)\)", log).group(1)
