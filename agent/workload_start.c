@@ -20,8 +20,9 @@ enum state { NOTHING, STARTING, RUNS, FAILED };
 struct workload_boot {
     struct workload_boot_options o;
     struct workload w;
-    struct workload_policy policy; /* of the copy; valid once known */
-    struct workload_policy closed; /* until then */
+    struct workload_policy policy; /* of the copy; in force once measured */
+    struct workload_policy closed; /* until then, and where it never is */
+    struct buf owner_pub;
     struct owner owner;
     struct services_seen *seen;
     struct runner_watch *watch;
@@ -51,10 +52,12 @@ static int take_copy(struct workload_boot *s, struct workload_tree **out, struct
 
 /* ---- the policy ---- */
 
-static void tell_policy(struct workload_boot *s, struct bytes owner_pub)
+/* What is not in PCR 23 opens nothing: of a workload that could not be measured only the owner counts, who
+ * can but close. */
+static void tell_policy(struct workload_boot *s, struct workload_policy *policy)
 {
-    atomic_store(&s->w.policy, &s->policy);
-    s->o.policy_known(s->o.arg, &s->policy, owner_pub);
+    atomic_store(&s->w.policy, policy);
+    s->o.policy_known(s->o.arg, policy, buf_bytes(&s->owner_pub));
     pthread_mutex_lock(&s->lock);
     s->known = true;
     pthread_cond_broadcast(&s->wake);
@@ -63,15 +66,13 @@ static void tell_policy(struct workload_boot *s, struct bytes owner_pub)
 
 static int read_policy(struct workload_boot *s, const struct workload_tree *tree, struct err *err)
 {
-    AUTO(buf_done) struct buf owner = buf_new(0);
     AUTO(workload_policy_done) struct workload_policy p;
     workload_policy_defaults(&p);
-    if (workload_copy_policy(tree, &p, &owner, err) < 0
+    if (workload_copy_policy(tree, &p, &s->owner_pub, err) < 0
         || workload_copy_check(&p, s->o.before, s->o.options->config, s->o.options->emulate, err) < 0)
         return err_while(err, "cvm_agent_policy.json");
     s->policy = p;
     p = (struct workload_policy){ 0 };
-    tell_policy(s, buf_bytes(&owner));
     return 0;
 }
 
@@ -164,22 +165,34 @@ static int measure_on_tpm(struct tpm *tpm, void *arg, struct err *err)
     return workload_log_start(m->log, tpm, m->plan, &m->how, err);
 }
 
-static int measure(struct workload_boot *s, const struct prepared *p, struct err *err)
+static int measure(struct workload_boot *s, const struct measure_plan *plan, struct err *err)
 {
     static const char *const words[] = { [WORKLOAD_MEASURED] = "measured",
                                          [WORKLOAD_UNCHANGED] = "measured in this boot already",
                                          [WORKLOAD_CONTINUED] = "measured to the end",
                                          [WORKLOAD_ROLLED_BACK] = "rolled back" };
-    struct measuring m = { s->o.measurements ? measurements_log(s->o.measurements) : NULL, p->plan, 0 };
+    struct measuring m = { s->o.measurements ? measurements_log(s->o.measurements) : NULL, plan, 0 };
     char events[24];
     if (!m.log)
         return err_set(err, ERR_UNAVAILABLE, 0,
                        "the workload log could not be opened: nothing is started that was not measured");
     if (collector_with_tpm(s->o.collector, measure_on_tpm, &m, err) < 0)
         return err_while(err, "measure the workload");
-    snprintf(events, sizeof(events), "%zu", p->plan->n);
+    snprintf(events, sizeof(events), "%zu", plan->n);
     log_event(LOG_LEVEL_INFO, "workload", "state", words[m.how], "events", events, NULL);
+    tell_policy(s, &s->policy);
     return 0;
+}
+
+/* Settings without services: measured like those of services, for they open the machine all the same. */
+static int measure_settings(struct workload_boot *s, const struct workload_tree *tree, struct err *err)
+{
+    AUTO(measure_plan_drop) struct measure_plan *plan = NULL;
+    if (!workload_tree_has_settings(tree)) {
+        tell_policy(s, &s->policy); /* the default one */
+        return 0;
+    }
+    return measure_plan_make(tree, NULL, 0, &plan, err) < 0 ? -1 : measure(s, plan, err);
 }
 
 /* ---- running ---- */
@@ -248,12 +261,12 @@ static int start_workload(struct workload_boot *s, struct err *err)
     if (take_copy(s, &tree, err) < 0 || read_policy(s, tree, err) < 0 || set_firewall(s, err) < 0)
         return -1;
     if (!workload_tree_find(tree, COMPOSE_FILE)) {
-        atomic_store(&s->state, NOTHING); /* settings without services */
-        return 0;
+        atomic_store(&s->state, NOTHING);
+        return measure_settings(s, tree, err);
     }
     if (prepare_read(MOVE(tree), s->w.etc, warn, NULL, &p, err) < 0 || start_engine(s, p, err) < 0
         || prepare_images(p, &s->w.runner, err) < 0 || set_sockets(s, p->compose, err) < 0
-        || measure(s, p, err) < 0)
+        || measure(s, p->plan, err) < 0)
         return -1;
     s->w.now = MOVE(p);
     if (start_services(s, err) < 0)
@@ -268,6 +281,8 @@ static void *run(void *arg)
     struct err err = { 0 };
     if (start_workload(s, &err) < 0) {
         atomic_store(&s->state, FAILED);
+        if (!s->known)
+            tell_policy(s, &s->closed);
         err_text(&err, s->why, sizeof(s->why));
         s->w.why_not = s->why;
         log_err(LOG_LEVEL_ERROR, "workload", &err);
@@ -300,6 +315,7 @@ int workload_boot_new(const struct workload_boot_options *options, struct worklo
     s->o = *options;
     workload_policy_defaults(&s->policy);
     workload_policy_defaults(&s->closed);
+    s->owner_pub = buf_new(0);
     s->w = (struct workload){
         .collector = options->collector,
         .priv = options->priv,
@@ -376,6 +392,7 @@ void workload_boot_free(struct workload_boot *s)
     workload_boot_stop(s);
     prepared_free(s->w.now);
     workload_policy_done(&s->policy);
+    buf_done(&s->owner_pub);
     services_seen_free(s->seen);
     if (s->seen) {
         pthread_cond_destroy(&s->wake);

@@ -52,6 +52,10 @@ static int load_policy(struct measuring *m, struct err *err)
 static int load_compose(struct measuring *m, struct err *err)
 {
     AUTO(buf_done) struct buf env = buf_new(COMPOSE_ENV_MAX);
+    if (!m->atakit && !workload_tree_find(m->tree, COMPOSE_FILE) && workload_tree_has_settings(m->tree)) {
+        fail(0, m->dir, "warning", "no " COMPOSE_FILE ": settings without services");
+        return 0;
+    }
     m->yaml = buf_new(COMPOSE_FILE_MAX);
     if (workload_tree_load(m->tree, COMPOSE_FILE, COMPOSE_FILE_MAX, &m->yaml, err) < 0
         || (workload_tree_find(m->tree, COMPOSE_ENV_FILE)
@@ -218,7 +222,7 @@ static int measure(struct measuring *m)
     struct err err = { 0 };
     if (load(m, &err) < 0)
         return fail_err(err.kind == ERR_IO ? STATUS_ENVIRONMENT : STATUS_INPUT, m->dir, "workload", &err);
-    for (size_t i = 0; i < m->compose->warning_count; i++)
+    for (size_t i = 0; m->compose && i < m->compose->warning_count; i++)
         fail(0, m->dir, "warning", m->compose->warnings[i].text);
     int rc = m->images ? given_images(m) : 0;
     if (rc || (rc = find_images(m)) || (rc = name_missing(m)))

@@ -152,7 +152,7 @@ int measure_plan_make(const struct workload_tree *tree, const struct measure_ser
     size_t max = n + tree->n + 1;
     if (!p || !sorted || !(p->events = calloc(max, sizeof(*p->events))))
         return err_set(err, ERR_IO, ENOMEM, "no memory for the measurement");
-    if (!workload_tree_find(tree, "docker-compose.yml"))
+    if (!workload_tree_find(tree, "docker-compose.yml") && (n || !workload_tree_has_settings(tree)))
         return err_set(err, ERR_NOT_FOUND, 0, "the workload has no docker-compose.yml");
     for (size_t i = 0; i < n; i++)
         sorted[i] = services[i];

@@ -48,10 +48,11 @@ MUST_USE int measure_services(const struct compose *compose, const struct worklo
 MUST_USE int measure_find_images(const struct workload_tree *tree, struct measure_service *services, size_t n,
                                  struct err *err);
 
-/** The events of a start, in order: image, skip, compose, env, config, ready.
+/** The events of a start, in order: image, skip, compose, env, config, ready. A tree without services, but
+ * with settings, has the last three.
  *  @param services  in any order, names unique
  *  @param out       measure_plan_free() frees it; written only on success
- *  @return 0, or -1: ERR_NOT_FOUND (a service without image id, no docker-compose.yml), ERR_INPUT,
+ *  @return 0, or -1: ERR_NOT_FOUND (a service without image id, nothing to measure), ERR_INPUT,
  * ERR_TOO_LARGE */
 MUST_USE int measure_plan_make(const struct workload_tree *tree, const struct measure_service *services,
                                size_t n, struct measure_plan **out, struct err *err);

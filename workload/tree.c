@@ -137,6 +137,15 @@ bool workload_tree_has_folder(const struct workload_tree *t, const char *path)
            && bsearch(path, t->folders, t->folder_count, sizeof(*t->folders), compare_folder) != NULL;
 }
 
+bool workload_tree_has_settings(const struct workload_tree *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->files[i].kind == TREE_CONFIG || t->files[i].kind == TREE_ENV)
+            return true;
+    }
+    return false;
+}
+
 int workload_tree_open(const struct workload_tree *t, const char *path, struct err *err)
 {
     if (!workload_tree_find(t, path))

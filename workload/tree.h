@@ -80,6 +80,9 @@ const struct tree_file *workload_tree_find(const struct workload_tree *t, const 
 /** Whether there is a folder of that path. */
 bool workload_tree_has_folder(const struct workload_tree *t, const char *path);
 
+/** Whether there is anything below config/, or a .env. */
+bool workload_tree_has_settings(const struct workload_tree *t);
+
 /** Appends a file's bytes, which must still have the digest of the listing.
  *  @return 0, or -1: ERR_NOT_FOUND (not in the listing), ERR_TOO_LARGE, ERR_DENIED (changed since), ERR_IO */
 MUST_USE int workload_tree_load(const struct workload_tree *t, const char *path, size_t max, struct buf *out,

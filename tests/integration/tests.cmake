@@ -115,6 +115,9 @@ cvm_script_test(test_policy_lint /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/inte
 if(CVM_EMULATOR)
     cvm_script_test(test_manage_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_manage_cli.py
         ${CMAKE_BINARY_DIR}/bin/cvm-cli ${CMAKE_BINARY_DIR}/bin/cvm-agent)
+    cvm_script_test(test_measured_policy /usr/bin/python3
+        ${CMAKE_SOURCE_DIR}/tests/integration/test_measured_policy.py ${CMAKE_BINARY_DIR}/bin/cvm-agent
+        ${CMAKE_BINARY_DIR}/bin/cvm-cli)
     cvm_script_test(test_identity /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_identity.py
         ${CMAKE_BINARY_DIR}/bin/cvm-agent)
 endif()
