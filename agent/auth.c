@@ -7,6 +7,7 @@
 #include "base/enc.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -24,7 +25,8 @@ _Static_assert(TOKEN_TRIES == TRIES_MAX, "one number");
 struct auth {
     pthread_mutex_t lock;
     char path[PATH_MAX], boot_id[64];
-    bool given, preset; /* given: sha256 is in force; preset: preset_sha256 waits for the journal */
+    bool given, preset; /* given: sha256 is in force; preset: preset_sha256 waits for journal and rules */
+    bool journalled;    /* the journal has the preset one */
     uint8_t sha256[32], preset_sha256[32];
     bool rules_known, required;
     EVP_PKEY *owner;
@@ -142,7 +144,8 @@ static int put_in_force(struct auth *a, const uint8_t hash[static 32], struct er
 int auth_use_preset(struct auth *a, struct err *err)
 {
     pthread_mutex_lock(&a->lock);
-    int rc = a->preset ? put_in_force(a, a->preset_sha256, err) : 0;
+    a->journalled = true;
+    int rc = a->preset && a->rules_known ? put_in_force(a, a->preset_sha256, err) : 0;
     pthread_mutex_unlock(&a->lock);
     return rc;
 }
@@ -176,6 +179,19 @@ int auth_use(struct auth *a, const char *token, struct err *err)
 
 /* ---- the owner ---- */
 
+/* With the lock held, once the rules are known. token_hash lies where the host can write: an owner's machine
+ * takes no token from there. */
+static int settle_preset(struct auth *a, struct err *err)
+{
+    if (a->preset && a->owner) {
+        a->preset = false;
+        log_event(LOG_LEVEL_WARNING, "token", "note",
+                  "token_hash has no effect: the workload has an owner.pub, whose signature gives the token",
+                  NULL);
+    }
+    return a->preset && a->journalled ? put_in_force(a, a->preset_sha256, err) : 0;
+}
+
 int auth_set_rules(struct auth *a, const struct auth_rules *rules, struct err *err)
 {
     EVP_PKEY *owner = NULL;
@@ -186,8 +202,9 @@ int auth_set_rules(struct auth *a, const struct auth_rules *rules, struct err *e
     a->owner = owner;
     a->required = rules->required;
     a->rules_known = true;
+    int rc = settle_preset(a, err);
     pthread_mutex_unlock(&a->lock);
-    return 0;
+    return rc;
 }
 
 static int not_yet(struct err *err)
@@ -289,10 +306,11 @@ static int compare(struct auth *a, const char *token, const struct address *who,
     if (a->given && strlen(token) < HEADER_TOKEN_MAX && CRYPTO_memcmp(hash, a->sha256, sizeof(hash)) == 0)
         return 0;
     tries_wrong(&a->tries, who, now_ms);
-    return err_set(err, ERR_UNAUTHENTICATED, 0, "wrong token: %s",
-                   a->given    ? "send the one of this boot"
-                   : a->preset ? "the preset one is not in the journal yet, see the agent's log"
-                               : "none has been given yet, GET /api-token does");
+    return err_set(
+        err, ERR_UNAUTHENTICATED, 0, "wrong token: %s",
+        a->given    ? "send the one of this boot"
+        : a->preset ? "the preset one is not in the journal yet, or the policy not known, see the agent's log"
+                    : "none has been given yet, GET /api-token does");
 }
 
 int auth_check(struct auth *a, const char *header, const struct address *who, uint64_t now_ms,

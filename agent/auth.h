@@ -30,6 +30,8 @@ void auth_free(struct auth *a);
 /** The id of a preset token that this boot does not use yet, into out; the caller writes it to the journal
  * and then calls auth_use_preset(). @return false: there is none */
 bool auth_preset(struct auth *a, char out[static TOKEN_ID_SIZE]);
+
+/** Puts the preset token into force once the rules are known too; never where there is an owner. */
 MUST_USE int auth_use_preset(struct auth *a, struct err *err);
 
 /** What the measured workload says; before, /api-token waits and tokens are wanted. */
@@ -38,7 +40,9 @@ struct auth_rules {
     struct bytes owner_pub; /* owner.pub, PEM or DER, copied; empty: there is no owner */
 };
 
-/** @return 0, or -1 with ERR_INPUT: owner.pub is neither P-256 nor Ed25519. The rules are then not known */
+/** With an owner a preset token is forgotten.
+ *  @return 0, or -1: ERR_INPUT (owner.pub is neither P-256 nor Ed25519; the rules are then not known), ERR_IO
+ * (a preset token could not be put into force) */
 MUST_USE int auth_set_rules(struct auth *a, const struct auth_rules *rules, struct err *err);
 
 /** Who calls. */

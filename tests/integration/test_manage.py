@@ -132,6 +132,26 @@ class Token(unittest.TestCase):
                     extra = f"X-Owner-Signature: {base64.b64encode(sign(digest)).decode()}\r\n"
                     token_of(agent, extra=extra)
 
+    def test_an_owner_before_a_preset(self):
+        """Whoever writes the disk could write token_hash; the owner's key is in PCR 23."""
+        key = ed25519.Ed25519PrivateKey.generate()
+        with tempfile.TemporaryDirectory() as data:
+            workload = os.path.join(data, "workload")
+            os.makedirs(os.path.join(workload, "config/cvm_agent"))
+            with open(os.path.join(workload, "config/cvm_agent/owner.pub"), "wb") as f:
+                f.write(key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+            with open(os.path.join(data, "token_hash"), "w") as f:
+                f.write(hashlib.sha256(b"of whoever wrote the disk").hexdigest())
+            with Agent(BINARY, options=["--workload", workload]) as agent:
+                extra = bearer("of whoever wrote the disk")
+                self.assertEqual(agent.ask("/api-token/rotate", outside=True, method="POST", extra=extra)[0], 401)
+                self.assertIn("X-Owner-Signature", error_of(agent.ask("/api-token", outside=True)))
+                signed = key.sign(hashlib.sha256(b"cvm-agent/api-token\0" + hashlib.sha256(agent.tls_spki()).digest()).digest())
+                token = token_of(agent, extra=f"X-Owner-Signature: {base64.b64encode(signed).decode()}\r\n")
+                self.assertEqual(agent.ask("/api-token/rotate", outside=True, method="POST", extra=extra)[0], 401)
+                self.assertEqual(agent.ask("/api-token/rotate", outside=True, method="POST", extra=bearer(token))[0], 200)
+
+
 def workload_with(policy):
     """A folder with that policy, and nothing that runs."""
     folder = tempfile.TemporaryDirectory()

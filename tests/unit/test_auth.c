@@ -203,6 +203,52 @@ static void a_preset_counts_once_the_journal_has_it(void **state)
     }
 }
 
+static void put_spki(EVP_PKEY *key, struct buf *out);
+
+/* The host can write it: it is in force neither before the journal has it nor after, nor in the next start.
+ */
+static void an_owner_takes_no_preset(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; /* "secret" */
+    AUTO(pkey_drop) EVP_PKEY *key = EVP_EC_gen("P-256");
+    AUTO(buf_done) struct buf spki = buf_new(256);
+    put_spki(key, &spki);
+    const struct auth_rules rules = { true, buf_bytes(&spki) };
+    for (int journal_first = 0; journal_first < 2; journal_first++) {
+        struct auth_caller caller;
+        uint8_t peer[32] = { 0 };
+        struct err err = { 0 };
+        struct auth *a = open_auth("boot-1", text);
+        if (journal_first)
+            assert_int_equal(auth_use_preset(a, &err), 0);
+        assert_int_equal(check(a, "Bearer secret", 0, &caller, &err), -1); /* nobody knows of an owner yet */
+        assert_int_equal(auth_set_rules(a, &rules, &err), 0);
+        assert_int_equal(auth_use_preset(a, &err), 0);
+        assert_int_equal(check(a, "Bearer secret", 0, &caller, &err), -1);
+        assert_int_equal(auth_may_give(a, NULL, peer, &err), -1);
+        assert_non_null(strstr(err.cause, "X-Owner-Signature"));
+        auth_free(a);
+    }
+}
+
+static void the_journal_may_be_first(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; /* "secret" */
+    const struct auth_rules rules = { true, bytes_of(NULL, 0) };
+    struct auth_caller caller;
+    struct err err = { 0 };
+    struct auth *a = open_auth("boot-1", text);
+    assert_int_equal(auth_use_preset(a, &err), 0);
+    assert_int_equal(check(a, "Bearer secret", 0, &caller, &err), -1);
+    assert_int_equal(auth_set_rules(a, &rules, &err), 0);
+    assert_int_equal(check(a, "Bearer secret", 0, &caller, &err), 0);
+    auth_free(a);
+}
+
 static void a_damaged_file_gives_no_token_away(void **state)
 {
     (void)state;
@@ -359,6 +405,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_the_exact_token_is_taken, make_folder, remove_folder),
         cmocka_unit_test(five_wrong_ones_a_minute),
         cmocka_unit_test_setup_teardown(a_sixth_wrong_token_is_not_looked_at, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(an_owner_takes_no_preset, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(the_journal_may_be_first, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_preset_counts_once_the_journal_has_it, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_damaged_file_gives_no_token_away, make_folder, remove_folder),
         cmocka_unit_test(owners_of_both_kinds),
