@@ -45,9 +45,38 @@ sha256_without_data() { # sha256_without_data DISK
     { head -c $(((mib - 1 - DATA_MIB - ${VOLUME_MIB:-0}) * 1048576)) "$1"; tail -c 1048576 "$1"; } | sha256sum | cut -c1-64
 }
 
+# What the programs of the image were compiled with, as the compiler itself left it in them.
+compiler_of() { # compiler_of PROGRAM
+    { readelf -p .comment "$1" 2>/dev/null || true; } | sed -n 's/^ *\[ *[0-9a-f]*\] *//p' | sort -u | paste -sd';' | grep . || echo unknown
+}
+
+# Everything that was asked for and that the disk follows: of files the digest.
+parameters() {
+    jq -n --arg flavour "$FLAVOUR" --arg formats "$FORMATS" --argjson data "$DATA_MIB" --arg volume "$VOLUME_MIB" --arg seal "$SEAL" \
+        --argjson accept "$ACCEPT_HOST_VTPM" --argjson on_volume "$WORKLOAD_ON_VOLUME" --arg recovery "${RECOVERY:+$(sha256_of "$RECOVERY")}" \
+        --arg boot "${BOOT_CERT:+$(sha256_of "$BOOT_CERT")}" --arg signed "${SIGN_KEY:+yes}" '
+        def given: if . == "" then null else . end;
+        {flavour: $flavour, formats: ($formats / ","), data_mib: $data, papers_signed: ($signed == "yes"),
+         secure_boot: ($boot | given | if . then {certificate_sha256: .} else . end),
+         volume: ($volume | given | if . then {mib: tonumber, seal: $seal, accept_host_vtpm: $accept, workload_on_volume: $on_volume,
+            recovery_sha256: ($recovery | given)} else . end)}'
+}
+
+# What went in besides the packages: {"name","digest"} of each program and file.
+dependencies() {
+    local name file
+    for name in cvm-agent cvm-agent-priv cvm-agent-setup; do echo "$name $(sha256_of "$AGENT/bin/$name")"; done
+    echo "cvm-init $(sha256_of "$INIT")"
+    [ -z "$VOLUME_MIB" ] || echo "cvm-volume $(sha256_of "$VOLUME_PROGRAM")"
+    while read -r name file; do
+        [ -z "$file" ] || echo "$name $(sha256_of "$file")"
+    done <<<"recovery.pub $RECOVERY
+secure-boot-certificate $BOOT_CERT"
+}
+
 # in-toto statement with a SLSA v1 predicate. The other papers are among its subjects, so that one signature is over all.
 provenance() { # provenance WORK
-    local commit tools
+    local commit tools used
     commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
     [ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || commit=$commit-modified
     tools=$({
@@ -57,17 +86,18 @@ provenance() { # provenance WORK
         echo "gdisk $(sgdisk --version | awk 'NR == 1 { print $NF }')"
         echo "mtools $(mcopy --version | awk 'NR == 1 { print $NF }')"
         echo "zstd $(zstd --version | grep -o 'v[0-9.]*')"
-    } | jq -R -s '[split("\n")[] | select(. != "") | split(" ") | {(.[0]): .[1]}] | add')
-    jq -n --slurpfile image "$1/image.json" --arg commit "$commit" --argjson tools "$tools" --arg lock "$(sha256sum "$LOCK" | cut -c1-64)" \
-        --arg data "$(sha256sum "$1/data" | cut -c1-64)" --arg epoch "$SOURCE_DATE_EPOCH" \
+    } | jq -R -s --arg compiler "$(compiler_of "$AGENT/bin/cvm-agent")" '[split("\n")[] | select(. != "") | split(" ") | {(.[0]): .[1]}] | add + {compiler: $compiler}')
+    used=$(dependencies | jq -R -s '[split("\n")[] | select(. != "") | split(" ") | {name: .[0], digest: {sha256: .[1]}}]')
+    jq -n --slurpfile image "$1/image.json" --arg commit "$commit" --argjson tools "$tools" --argjson used "$used" --argjson parameters "$(parameters)" \
+        --arg lock "$(sha256sum "$LOCK" | cut -c1-64)" --arg data "$(sha256sum "$1/data" | cut -c1-64)" --arg epoch "$SOURCE_DATE_EPOCH" \
         --arg outside "$(sha256_without_data "$1/disk.raw")" --arg json "$(sha256_of "$1/image.json")" --arg spdx "$(sha256_of "$1/spdx.json")" '
         def subject(name; sha256): {name: name, digest: {sha256: sha256}};
         {_type: "https://in-toto.io/Statement/v1", predicateType: "https://slsa.dev/provenance/v1",
          subject: [subject("disk.raw"; $image[0].disk_sha256), subject("disk.raw without data"; $outside),
             subject("BOOTX64.EFI"; $image[0].uki_sha256), subject("disk.json"; $json), subject("disk.spdx.json"; $spdx)],
          predicate: {buildDefinition: {buildType: "https://cvm-agent/build-image/v1",
-            externalParameters: {flavour: $image[0].flavour, source_date_epoch: $epoch, data_partition_sha256: $data},
+            externalParameters: ($parameters + {source_date_epoch: $epoch, data_partition_sha256: $data}),
             internalParameters: {tools: $tools},
-            resolvedDependencies: [{uri: "git+cvm-agent", digest: {gitCommit: $commit}}, {name: "rootfs/packages.lock", digest: {sha256: $lock}}]},
+            resolvedDependencies: ([{uri: "git+cvm-agent", digest: {gitCommit: $commit}}, {name: "rootfs/packages.lock", digest: {sha256: $lock}}] + $used)},
           runDetails: {builder: {id: "https://cvm-agent/scripts/build-image"}}}}'
 }
