@@ -351,8 +351,9 @@ static void lint_policy(struct linter *l, const struct lint_machine *machine)
         if (compose_service(l->c, p->skip_measurement.item[i]))
             add(l, LINT_WARNING, POLICY_PATH, whole_file,
                 "workload_config.services.skip_measurement: a verifier sees no measurement of the image of "
-                "\"%s\"",
-                p->skip_measurement.item[i]);
+                "\"%s\"%s",
+                p->skip_measurement.item[i],
+                p->verify_signatures ? ", and its signature is not checked: an unsigned image may run" : "");
     }
     if (p->verify_signatures && p->signature_policy_path)
         want_file(l, POLICY_PATH, whole_file,

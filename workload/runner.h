@@ -13,6 +13,7 @@
 
 struct compose;
 struct compose_service;
+struct workload_policy;
 
 /** The image that a service runs, as it was measured. */
 struct runner_image {
@@ -77,15 +78,26 @@ struct runner_tar {
 /** Credentials for a registry host ("registry.example.com:5000"); false: none. */
 typedef bool runner_auth_fn(void *ctx, const char *host, struct engine_auth *out);
 
+/** Where images come from, and what is asked of them. */
+struct runner_sources {
+    const struct runner_tar *tars;
+    size_t n_tars;
+    /** judges what is pulled before it is pulled, and what is loaded: the engine alone checks no signatures
+     */
+    const struct signature_policy *signatures;
+    const struct workload_policy
+        *policy;          /* whose skip_measurement signatures are not asked for; NULL: nobody's */
+    runner_auth_fn *auth; /* NULL: anonymous */
+    void *auth_ctx;
+};
+
 /** Gets the image of every service into the engine: from the .tar that has its name, else pulled, also if the
  * engine has one of that name (a tag may have moved). The id of a loaded image must be the one that was read
  * from the .tar.
- *  @param signatures  judges what is pulled before it is pulled: the engine alone does not check signatures
- *  @param out         one for each service, in the file's order; service points into c
+ *  @param out  one for each service, in the file's order; service points into c
  *  @return 0, or -1 naming the service: ERR_DENIED (signature policy), ERR_NOT_FOUND, ERR_UNAVAILABLE */
-MUST_USE int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,
-                           size_t n_tars, const struct signature_policy *signatures, runner_auth_fn *auth,
-                           void *auth_ctx, struct runner_image *out, struct err *err);
+MUST_USE int runner_images(const struct runner *r, const struct compose *c, const struct runner_sources *from,
+                           struct runner_image *out, struct err *err);
 
 /** Watches the project's containers: runs health checks when they are due and tells what changed. */
 struct runner_watch;

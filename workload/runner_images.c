@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "workload/compose.h"
+#include "workload/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +14,12 @@
 
 #define REFERENCE_SIZE 512
 
-static const struct tar_image *find_tar(const struct runner_tar *tars, size_t n, const char *reference,
+static const struct tar_image *find_tar(const struct runner_sources *from, const char *reference,
                                         const struct runner_tar **tar)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct tar_image *image = image_tar_find(tars[i].index, reference);
-        *tar = &tars[i];
+    for (size_t i = 0; i < from->n_tars; i++) {
+        const struct tar_image *image = image_tar_find(from->tars[i].index, reference);
+        *tar = &from->tars[i];
         if (image)
             return image;
     }
@@ -44,15 +45,15 @@ static int load(const struct runner *r, const struct runner_tar *tar, const stru
     return 0;
 }
 
-static bool credentials(runner_auth_fn *auth, void *ctx, const char *reference, struct engine_auth *out)
+static bool credentials(const struct runner_sources *from, const char *reference, struct engine_auth *out)
 {
     char host[256];
     size_t n = strcspn(reference, "/");
-    if (!auth || n >= sizeof(host))
+    if (!from->auth || n >= sizeof(host))
         return false;
     memcpy(host, reference, n);
     host[n] = '\0';
-    return auth(ctx, host, out);
+    return from->auth(from->auth_ctx, host, out);
 }
 
 static bool accepts(const struct signature_policy *signatures, const struct image_tar *tar)
@@ -61,19 +62,36 @@ static bool accepts(const struct signature_policy *signatures, const struct imag
            || (tar->oci && signatures->accepts_oci_archive);
 }
 
-static int get(const struct runner *r, const struct compose_service *s, const struct runner_tar *tars,
-               size_t n_tars, const struct signature_policy *signatures, runner_auth_fn *auth, void *auth_ctx,
+/* Judged, unless the signature is not asked for, and pulled: what was judged is what comes. */
+static int pull(const struct runner *r, const struct runner_sources *from, const char *reference, bool judged,
+                char id[static ENGINE_ID_SIZE], struct err *err)
+{
+    char pinned[REFERENCE_SIZE + 128];
+    struct engine_auth login;
+    const struct http http = http_curl();
+    bool known = credentials(from, reference, &login);
+    const struct engine_auth *as = known ? &login : NULL;
+    if (!judged)
+        return engine_image_pull(&r->engine, reference, as, id, err);
+    if (signature_policy_judge(from->signatures, &http, reference, as, r->engine.cancel, pinned,
+                               sizeof(pinned), err)
+        < 0)
+        return -1;
+    return engine_image_pull(&r->engine, pinned, as, id, err);
+}
+
+static int get(const struct runner *r, const struct compose_service *s, const struct runner_sources *from,
                char id[static ENGINE_ID_SIZE], struct err *err)
 {
-    char reference[REFERENCE_SIZE], pinned[REFERENCE_SIZE + 128];
-    bool full;
+    char reference[REFERENCE_SIZE];
+    bool full, judged = !from->policy || !policy_skips(from->policy, s->name);
     if (!s->image.text)
         return err_set(err, ERR_INPUT, 0, "no image: is written");
     if (compose_image_reference(s->image.text, reference, sizeof(reference), &full, err) < 0)
         return -1;
     const struct runner_tar *tar = NULL;
-    const struct tar_image *image = find_tar(tars, n_tars, s->image.text, &tar);
-    if (image && !accepts(signatures, tar->index))
+    const struct tar_image *image = find_tar(from, s->image.text, &tar);
+    if (image && judged && !accepts(from->signatures, tar->index))
         return err_set(err, ERR_DENIED, 0,
                        "an archive carries no signature, and the signature policy wants one: it has no scope "
                        "%s that accepts it",
@@ -82,25 +100,16 @@ static int get(const struct runner *r, const struct compose_service *s, const st
         return load(r, tar, image, id, err);
     if (s->pull_never)
         return err_set(err, ERR_NOT_FOUND, 0, "pull_policy is never, and no .tar has %.200s", reference);
-    struct engine_auth login;
-    const struct http http = http_curl();
-    bool known = credentials(auth, auth_ctx, reference, &login);
-    const struct engine_auth *as = known ? &login : NULL;
-    if (signature_policy_judge(signatures, &http, reference, as, r->engine.cancel, pinned, sizeof(pinned),
-                               err)
-        < 0)
-        return -1;
-    return engine_image_pull(&r->engine, pinned, as, id, err);
+    return pull(r, from, reference, judged, id, err);
 }
 
-int runner_images(const struct runner *r, const struct compose *c, const struct runner_tar *tars,
-                  size_t n_tars, const struct signature_policy *signatures, runner_auth_fn *auth,
-                  void *auth_ctx, struct runner_image *out, struct err *err)
+int runner_images(const struct runner *r, const struct compose *c, const struct runner_sources *from,
+                  struct runner_image *out, struct err *err)
 {
     for (size_t i = 0; i < c->service_count; i++) {
         struct err why = { 0 };
         out[i].service = c->services[i].name;
-        if (get(r, &c->services[i], tars, n_tars, signatures, auth, auth_ctx, out[i].id, &why) == 0)
+        if (get(r, &c->services[i], from, out[i].id, &why) == 0)
             continue;
         return err_set(err, why.kind, why.code, "image of service %.60s: %.220s", out[i].service, why.cause);
     }

@@ -13,4 +13,11 @@ bool signature_rules_have(const json_t *list, const char *type);
  *  @return a new reference, or NULL: no memory */
 json_t *signature_engine_policy(const json_t *rules);
 
+/** Lets the images of one repository pass in a policy for the engine, whatever its scopes say.
+ *  @param name  full, "host/repository:tag" or "@digest" */
+void signature_engine_let_image(json_t *policy, const char *name);
+
+/** Lets archives pass in a policy for the engine. */
+void signature_engine_let_archives(json_t *policy);
+
 #endif

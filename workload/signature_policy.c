@@ -2,6 +2,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "workload/compose.h"
 #include "workload/signature_engine.h"
 
 #include <errno.h>
@@ -281,6 +282,28 @@ int signature_policy_read(struct bytes text, signature_key_reader *key, void *ct
         return -1;
     p.rules = MOVE(all);
     *out = p;
+    return 0;
+}
+
+int signature_policy_spare(struct signature_policy *p, const char *reference, bool archive, struct err *err)
+{
+    char full[512];
+    bool whole;
+    AUTO(json_drop) json_t *policy = NULL;
+    struct signature_policy changed = { .verifies = false };
+    if (!p->verifies)
+        return 0;
+    if (compose_image_reference(reference, full, sizeof(full), &whole, err) < 0
+        || json_parse(buf_bytes(&p->json), SIGNATURE_POLICY_MAX, &policy, err) < 0)
+        return -1;
+    if (archive)
+        signature_engine_let_archives(policy);
+    else
+        signature_engine_let_image(policy, full);
+    if (write_out(policy, &changed, err) < 0)
+        return -1;
+    buf_done(&p->json);
+    p->json = changed.json;
     return 0;
 }
 

@@ -39,6 +39,15 @@ MUST_USE int signature_policy_off(struct signature_policy *out, struct err *err)
 MUST_USE int signature_policy_read(struct bytes text, signature_key_reader *key, void *ctx,
                                    struct signature_policy *out, struct err *err);
 
+/** Has the engine let in the image of a service whose signature is not looked at (skip_measurement): all of
+ * its repository, so that an update may bring another tag, or archives. Whose images are judged is still the
+ * caller's to say; p->rules do not change.
+ *  @param reference  the image's name, as the compose file has it
+ *  @param archive    it comes from a .tar
+ *  @return 0, or -1 with ERR_INPUT, ERR_TOO_LARGE; *p is as before */
+MUST_USE int signature_policy_spare(struct signature_policy *p, const char *reference, bool archive,
+                                    struct err *err);
+
 /** Judges an image of a registry, before it is pulled: the rules of the most specific scope that fits its
  * name, all of them. Signatures are checked here, because the engine of Debian 12 is built without it; the
  * engine's own policy lets such scopes pass and rejects everything else.

@@ -172,7 +172,10 @@ static int apply(struct settings *s, struct err *err)
                               .health_ms = s->health_ms,
                               .settle_ms = s->settle_ms };
     double begin = now();
-    if (runner_images(&r, w.compose, w.tars, w.n_tars, &policy, give_login, s, images, err) < 0)
+    const struct runner_sources from = {
+        .tars = w.tars, .n_tars = w.n_tars, .signatures = &policy, .auth = give_login, .auth_ctx = s
+    };
+    if (runner_images(&r, w.compose, &from, images, err) < 0)
         return -1;
     double got = now();
     for (size_t i = 0; i < w.compose->service_count; i++)

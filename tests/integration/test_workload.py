@@ -23,7 +23,7 @@ if DOCKER:
 
 import images  # noqa: E402
 from agent_under_test import Agent, UnixConnection  # noqa: E402
-from registry import Registry, TokenServer  # noqa: E402
+from registry import Registry, TokenServer, make_key  # noqa: E402
 
 BIN = sys.argv.pop(1)
 CLI, AGENT = os.path.join(BIN, "cvm-cli"), os.path.join(BIN, "cvm-agent")
@@ -378,6 +378,68 @@ class FromARegistry(unittest.TestCase):
                     self.assertIn("image of service web", error)
                     self.assertNotIn("wrong-word", "\n".join(m.agent.lines))
                     self.assertEqual(m.agent.get("/collaterals/abc")["workload_log"], [])
+
+
+@unittest.skipUnless(shutil.which("docker-registry") and shutil.which("skopeo"), "there is no docker-registry, or no skopeo")
+class Skipped(unittest.TestCase):
+    """skip_measurement: the image is recorded by its name only, and nobody looks at its signature."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.registry = Registry("/run/signed", 5103)
+        os.makedirs("/run/keys")
+        key = make_key("/run/keys/ours.pub")
+        cls.ids = {}
+        for name in "signed", "unsigned":
+            cls.ids[name] = images.write_archive(f"/run/{name}.tar", f"localhost/{name}:1", ["/bin/busybox", "sleep", "1000"],
+                                                 files={"etc/name": name.encode()})
+            cls.registry.push(f"/run/{name}.tar", name + ":1")
+        cls.registry.sign("signed", "1", key)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.registry.stop()
+
+    def workload(self, services, skip, archives=()):
+        with open("/run/keys/ours.pub") as f:
+            key = f.read()
+        signed = [{"type": "sigstoreSigned", "keyPath": "config/key.pub", "signedIdentity": {"type": "matchRepository"}}]
+        policy = {"workload_config": {"services": {"skip_measurement": skip},
+                                      "image_signature_verification": {"enable": True,
+                                                                       "signature_verification_policy_path": "config/images.json"}}}
+        workload = Workload("services:\n" + "".join(f"  {name}: {{image: '{image}', stop_grace_period: 0s}}\n"
+                                                    for name, image in services.items()), policy,
+                            {"config/key.pub": key,
+                             "config/images.json": json.dumps({"default": [{"type": "reject"}],
+                                                               "transports": {"docker": {"127.0.0.1:5103": signed}}})})
+        self.addCleanup(workload.drop)
+        for name in {"web", "db"} - set(archives):
+            os.remove(os.path.join(workload.path, name + ".tar"))
+        return workload
+
+    def test_an_unsigned_image_runs(self):
+        services = {"agent": "127.0.0.1:5103/unsigned:1", "app": "127.0.0.1:5103/signed:1", "web": "localhost/web:1"}
+        workload = self.workload(services, ["agent", "web"], archives=["web"])
+        with Machine(workload) as m:
+            m.wait()
+            log = m.agent.get("/collaterals/x")["workload_log"]
+            self.assertEqual({c["State"] for c in m.containers().values()}, {"running"})
+            notes = [e["note"] for e in m.events("workload") if "note" in e]
+        sha384 = {"agent": services["agent"].encode(), "app": bytes.fromhex(self.ids["signed"]), "web": services["web"].encode()}
+        self.assertEqual([(e["type"], e["name"], e["content_sha384"]) for e in log[:3]],
+                         [(kind, name, hashlib.sha384(sha384[name]).hexdigest())
+                          for kind, name in (("image", "app"), ("skip", "agent"), ("skip", "web"))])
+        for name in "agent", "web":
+            self.assertTrue([n for n in notes if f'of "{name}", and its signature is not checked: an unsigned image may run' in n], notes)
+
+    def test_others_are_judged_as_ever(self):
+        for services, archives, says in (
+                ({"agent": "127.0.0.1:5103/unsigned:1", "app": "127.0.0.1:5103/unsigned:1"}, [], "image of service app: .*signature"),
+                ({"agent": "localhost/web:1", "app": "localhost/web:1"}, ["web"], "image of service app: an archive carries no signature"),
+                ({"agent": "localhost/web:1"}, ["web", "db"], "db.tar carries no signature")):
+            with Machine(self.workload(services, ["agent"], archives)) as m:
+                self.assertRegex(m.wait("failed")["error"], says)
+                self.assertEqual(m.agent.get("/collaterals/abc")["workload_log"], [])
 
 
 class Refused(unittest.TestCase):

@@ -117,6 +117,10 @@ static const struct row rows[] = {
       "missing service" },
     { "  s: {" OK_IMAGE "}\n", SERV("\"skip_measurement\":[\"s\"]"), LINT_WARNING, 0,
       "no measurement of the image" },
+    { "  s: {" OK_IMAGE "}\n",
+      "{\"workload_config\":{\"services\":{\"skip_measurement\":[\"s\"]},\"image_signature_verification\":{"
+      "\"enable\":true,\"signature_verification_policy_path\":\"config/a\"}}}",
+      LINT_WARNING, 0, "of \"s\", and its signature is not checked: an unsigned image may run" },
     { "  s: {" OK_IMAGE "}\n", SERV("\"update_white_list\":[]"), LINT_WARNING, 0, "an older name" },
     { "  s: {" OK_IMAGE "}\n",
       "{\"workload_config\":{\"image_signature_verification\":{\"auth_info_file_path\":\"secrets/none\"}}}",

@@ -116,6 +116,47 @@ static void archives(void **state)
     }
 }
 
+/* The engine lets in what belongs to a service that is not measured; what is judged stays the same. */
+static void spared_images(void **state)
+{
+    static const struct {
+        const char *text, *name;
+        bool archive;
+        const char *want;
+    } rows[] = {
+        { "{}", "a.example/b:1", false, DEFAULT "\"docker\":{\"\":" REJECT ",\"a.example/b\":" ACCEPT "}}}" },
+        { "{}", "b@sha256:" HASH, false,
+          DEFAULT "\"docker\":{\"\":" REJECT ",\"docker.io/library/b\":" ACCEPT "}}}" },
+        { "{\"transports\":{\"docker\":{\"a.example/b:1\":" REJECT ",\"a.example/b:2\":" REJECT "}}}",
+          "a.example/b:1", false,
+          DEFAULT "\"docker\":{\"\":" REJECT ",\"a.example/b\":" ACCEPT ",\"a.example/b:1\":" ACCEPT
+                  ",\"a.example/b:2\":" REJECT "}}}" },
+        { "{}", "a.example/b:1", true,
+          DEFAULT "\"docker\":{\"\":" REJECT "},\"docker-archive\":{\"\":" ACCEPT
+                  "},\"oci-archive\":{\"\":" ACCEPT "}}}" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        AUTO(signature_policy_done) struct signature_policy p = { 0 }, before = { 0 };
+        AUTO(json_drop) json_t *have = NULL;
+        AUTO(json_drop) json_t *wanted = NULL;
+        assert_int_equal(read_policy(rows[i].text, &p, NULL), 0);
+        assert_int_equal(read_policy(rows[i].text, &before, NULL), 0);
+        assert_int_equal(signature_policy_spare(&p, rows[i].name, rows[i].archive, NULL), 0);
+        assert_int_equal(json_parse(buf_bytes(&p.json), 1 << 20, &have, NULL), 0);
+        assert_int_equal(json_parse(bytes_str(rows[i].want), 1 << 20, &wanted, NULL), 0);
+        if (!json_equal(have, wanted))
+            fail_msg("%.*s", (int)p.json.n, (const char *)p.json.p);
+        assert_true(json_equal(p.rules, before.rules));
+        assert_false(p.accepts_docker_archive || p.accepts_oci_archive);
+        assert_false(signature_policy_same(&p, &before));
+        assert_int_equal(signature_policy_spare(&p, "a b", false, NULL), -1);
+    }
+    AUTO(signature_policy_done) struct signature_policy off = { 0 };
+    assert_int_equal(signature_policy_off(&off, NULL), 0);
+    assert_int_equal(signature_policy_spare(&off, "a.example/b:1", true, NULL), 0);
+}
+
 static void refusals_name_the_member(void **state)
 {
     static const struct {
@@ -457,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_engine_is_told_less),
         cmocka_unit_test(archives),
+        cmocka_unit_test(spared_images),
         cmocka_unit_test(refusals_name_the_member),
         cmocka_unit_test(off_lets_everything_pass),
         cmocka_unit_test(the_most_specific_scope_counts),
