@@ -22,6 +22,7 @@ struct step {
     struct workload *w;
     const struct update *u;
     struct update_places places;
+    size_t events; /* in the workload log before it began */
     struct prepared *next;
     json_t *diff, *refused;
     struct runner_report report;
@@ -197,7 +198,7 @@ static int apply(struct step *s, struct prepared *p, struct err *err)
 
 static struct update_note note_of(const struct step *s, enum update_phase phase)
 {
-    struct update_note note = { .phase = phase };
+    struct update_note note = { .phase = phase, .events = s->events };
     snprintf(note.boot_id, sizeof(note.boot_id), "%s", collector_boot_id(s->w->collector));
     update_fingerprint(s->next->tree, note.next);
     return note;
@@ -279,6 +280,7 @@ static void clear(const struct step *s)
 static int carry_out(struct step *s, struct err *err)
 {
     bool exchanged = false, whole = true;
+    s->events = measured_log_count(workload_log_base(measurements_log(s->w->measurements)));
     const struct update_note staged = note_of(s, UPDATE_STAGED);
     int rc = update_note_write(&s->places, &staged, err);
     rc = rc < 0 ? rc : update_stage(s->w, &s->places, err);

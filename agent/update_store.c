@@ -114,7 +114,7 @@ int update_note_write(const struct update_places *p, const struct update_note *n
     json_put_string(&text, bytes_str(note->boot_id));
     buf_printf(&text, ",\"phase\":\"%s\",\"next\":\"", phases[note->phase]);
     hex_put(&text, bytes_of(note->next, sizeof(note->next)));
-    buf_str(&text, "\"}\n");
+    buf_printf(&text, "\",\"events\":%zu}\n", note->events);
     if (buf_check(&text, "update.json", err) < 0)
         return -1;
     return file_write_atomic(p->note, buf_bytes(&text), 0600, err);
@@ -133,9 +133,12 @@ void update_note_read(const struct update_places *p, struct update_note *out)
     const char *boot = json_string_value(json_object_get(root, "boot_id"));
     const char *phase = json_string_value(json_object_get(root, "phase"));
     const char *next = json_string_value(json_object_get(root, "next"));
-    if (!boot || !phase || !next || hex_decode_fixed(bytes_str(next), out->next, 48, &ignored) < 0)
+    const json_t *events = json_object_get(root, "events");
+    if (!boot || !phase || !next || !json_is_integer(events) || json_integer_value(events) < 0
+        || hex_decode_fixed(bytes_str(next), out->next, 48, &ignored) < 0)
         return;
     snprintf(out->boot_id, sizeof(out->boot_id), "%s", boot);
+    out->events = (size_t)json_integer_value(events);
     for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
         if (!strcmp(phases[i], phase))
             out->phase = (enum update_phase)i;

@@ -42,6 +42,7 @@ struct update_note {
     enum update_phase phase;
     char boot_id[64];
     uint8_t next[48]; /* fingerprint */
+    size_t events;    /* of the workload log before the update began */
 };
 
 MUST_USE int update_note_write(const struct update_places *p, const struct update_note *note,

@@ -68,13 +68,13 @@ struct sequence {
 
 struct sequences {
     json_t *log;
-    struct sequence last, previous; /* previous: the last complete one before it; events NULL: none */
+    struct sequence last, base; /* base: what ran when the last update came; events NULL: no update did */
 };
 
 static void sequences_done(struct sequences *s)
 {
     json_decref(s->last.events);
-    json_decref(s->previous.events);
+    json_decref(s->base.events);
     json_decref(s->log);
 }
 
@@ -88,6 +88,24 @@ static bool is_complete(const struct sequence *s)
 {
     size_t n = json_array_size(s->events);
     return n && !strcmp(text(json_array_get(s->events, n - 1), "type"), "ready");
+}
+
+static bool is_after(const struct sequence *s, const char *type)
+{
+    return s->first && !strcmp(text(s->first, "type"), type);
+}
+
+/* A rollback goes back to what the update before it replaced. */
+static void next_sequence(struct sequences *s, const json_t *first)
+{
+    bool undoes = is_after(&s->last, "update") && !strcmp(text(first, "type"), "rollback");
+    if (is_complete(&s->last) && !undoes) {
+        json_decref(s->base.events);
+        s->base = s->last;
+    } else {
+        json_decref(s->last.events);
+    }
+    s->last = (struct sequence){ .first = first, .events = json_array() };
 }
 
 static int read_sequences(struct workload_log *log, size_t mark, struct sequences *out, struct err *err)
@@ -106,17 +124,10 @@ static int read_sequences(struct workload_log *log, size_t mark, struct sequence
         const char *type = text(event, "type");
         if (!strcmp(type, "livepatch"))
             continue;
-        if (strcmp(type, "update") != 0 && strcmp(type, "rollback") != 0) {
+        if (!strcmp(type, "update") || !strcmp(type, "rollback"))
+            next_sequence(&s, event);
+        else
             json_array_append(s.last.events, event);
-            continue;
-        }
-        if (is_complete(&s.last)) {
-            json_decref(s.previous.events);
-            s.previous = s.last;
-        } else {
-            json_decref(s.last.events);
-        }
-        s.last = (struct sequence){ .first = event, .events = json_array() };
     }
     *out = s;
     return 0;
@@ -163,16 +174,23 @@ static int measure(struct workload_log *log, struct tpm *tpm, const struct measu
     return 0;
 }
 
+/* `update` or `rollback`: PCR 23 begins again. */
+static int begin_change(struct workload_log *log, struct tpm *tpm, const char *type, const char *zip_hex,
+                        struct err *err)
+{
+    static const unsigned history[] = { WORKLOAD_PCR_HISTORY };
+    return measured_log_check(log->base, tpm, err) < 0
+                   || measured_log_add(log->base, tpm, type, zip_hex, bytes_of(NULL, 0), history,
+                                       log->mirror ? 1 : 0, err)
+                          < 0
+               ? -1
+               : 0;
+}
+
 static int restart(struct workload_log *log, struct tpm *tpm, const char *type, const char *zip_hex,
                    const struct measure_plan *plan, struct err *err)
 {
-    static const unsigned history[] = { WORKLOAD_PCR_HISTORY };
-    if (measured_log_check(log->base, tpm, err) < 0
-        || measured_log_add(log->base, tpm, type, zip_hex, bytes_of(NULL, 0), history, log->mirror ? 1 : 0,
-                            err)
-               < 0)
-        return -1;
-    return measure(log, tpm, plan, 0, err);
+    return begin_change(log, tpm, type, zip_hex, err) < 0 ? -1 : measure(log, tpm, plan, 0, err);
 }
 
 static int another_workload(struct err *err)
@@ -190,13 +208,19 @@ static int start(struct workload_log *log, struct tpm *tpm, const struct measure
         *how = WORKLOAD_MEASURED;
         return measured_log_reset(log->base, tpm, err) < 0 ? -1 : measure(log, tpm, plan, 0, err);
     }
-    if (begins(&s->last, plan) && (done == plan->n || !is_complete(&s->last))) {
-        *how = done == plan->n ? WORKLOAD_UNCHANGED : WORKLOAD_CONTINUED;
-        return measure(log, tpm, plan, done, err);
+    if (is_whole(&s->last, plan)) {
+        *how = WORKLOAD_UNCHANGED;
+        return 0;
     }
-    if (s->last.first && !strcmp(text(s->last.first, "type"), "update") && is_whole(&s->previous, plan)) {
+    bool here =
+        !s->last.first || is_whole(&s->base, plan); /* what runs where nothing newer was measured whole */
+    if (here && is_after(&s->last, "update")) {
         *how = WORKLOAD_ROLLED_BACK;
         return restart(log, tpm, "rollback", text(s->last.first, "name"), plan, err);
+    }
+    if (here && begins(&s->last, plan) && !is_complete(&s->last)) {
+        *how = WORKLOAD_CONTINUED;
+        return measure(log, tpm, plan, done, err);
     }
     return another_workload(err);
 }
@@ -235,6 +259,43 @@ int workload_log_rollback(struct workload_log *log, struct tpm *tpm, const uint8
 {
     return change(log, tpm, "rollback", zip_sha384, plan, err) < 0 ? err_while(err, "measure the rollback")
                                                                    : 0;
+}
+
+/* What ran before, from its own record. */
+static int measure_again(struct workload_log *log, struct tpm *tpm, const struct sequence *s, struct err *err)
+{
+    const json_t *event;
+    uint8_t sha384[48];
+    size_t i;
+    json_array_foreach(s->events, i, event)
+    {
+        if (hex_decode_fixed(bytes_str(text(event, "content_sha384")), sha384, sizeof(sha384), err) < 0
+            || measured_log_add_sha384(log->base, tpm, text(event, "type"), text(event, "name"), sha384,
+                                       pcrs_mirrored, mirrored(log), err)
+                   < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int workload_log_undo(struct workload_log *log, struct tpm *tpm, size_t from, bool *undone, struct err *err)
+{
+    AUTO(sequences_done) struct sequences s = { .log = NULL };
+    *undone = false;
+    if (read_sequences(log, SIZE_MAX, &s, err) < 0)
+        return -1;
+    if (!is_after(&s.last, "update")
+        || json_integer_value(json_object_get(s.last.first, "seq")) < (json_int_t)from)
+        return 0;
+    measured_log_change_begin(log->base);
+    int rc = !s.base.events ? err_set(err, ERR_INPUT, 0, "the log has an update and nothing before it") : 0;
+    if (rc == 0)
+        rc = begin_change(log, tpm, "rollback", text(s.last.first, "name"), err);
+    if (rc == 0)
+        rc = measure_again(log, tpm, &s.base, err);
+    measured_log_change_end(log->base);
+    *undone = rc == 0;
+    return rc < 0 ? err_while(err, "measure the rollback") : 0;
 }
 
 int workload_log_livepatch(struct workload_log *log, struct tpm *tpm, const char *name,

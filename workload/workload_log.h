@@ -31,11 +31,11 @@ void workload_log_close(struct workload_log *log);
 
 /** What workload_log_start() did. */
 enum workload_start {
-    WORKLOAD_MEASURED,   /* the first start of this boot */
-    WORKLOAD_UNCHANGED,  /* a restart: nothing was measured again */
-    WORKLOAD_CONTINUED,  /* a crash had cut the sequence short: the rest was measured */
-    WORKLOAD_ROLLED_BACK /* an update was measured and did not take place: recorded, the old one measured
-                            again */
+    WORKLOAD_MEASURED,  /* the first start of this boot */
+    WORKLOAD_UNCHANGED, /* a restart: nothing was measured again */
+    WORKLOAD_CONTINUED, /* a crash had cut the sequence of a start or rollback short: the rest was measured */
+    WORKLOAD_ROLLED_BACK /* an update was measured, perhaps in part, and did not take place: recorded, the old
+                            one measured again */
 };
 
 /** Measures a workload before its first container starts. A restart in the same boot measures nothing.
@@ -57,6 +57,15 @@ MUST_USE int workload_log_update(struct workload_log *log, struct tpm *tpm,
 MUST_USE int workload_log_rollback(struct workload_log *log, struct tpm *tpm,
                                    const uint8_t zip_sha384[static 48], const struct measure_plan *plan,
                                    struct err *err);
+
+/** Measures that an update was cut short, before the workload of a start is: if the last change is an
+ * `update`, `rollback` and what ran before it. Nothing otherwise. If it is cut short itself,
+ * workload_log_start() goes on.
+ *  @param from    records that there were before the update began: an older one took place
+ *  @param undone  whether something was measured
+ *  @return 0, or -1 as workload_log_start() */
+MUST_USE int workload_log_undo(struct workload_log *log, struct tpm *tpm, size_t from, bool *undone,
+                               struct err *err);
 
 /** Measures a kernel livepatch, before it is loaded, into PCR 16 and 15.
  *  @param name  of the module */

@@ -278,6 +278,30 @@ class Updates(Case):
             self.runs(m, new)
             old = new
 
+    def test_killed_with_a_change_that_is_not_measured(self):
+        """secrets/ are in no register: the old sequence and the new one are the same, and only the note tells which it is."""
+        m = self.machine()
+        for point, undone in [("update-staged", 0), ("update-measured", 1), ("update-exchanged", 1), ("update-applied", 1), ("update-healthy", 0)]:
+            m.agent.stop()
+            os.environ["CVM_FAULT"] = point
+            try:
+                m.start()
+                m.wait()
+            finally:
+                del os.environ["CVM_FAULT"]
+            new, before = self.next_of(m), m.log_types()
+            new.write("secrets/key", point)
+            with self.assertRaises((http.client.HTTPException, OSError)):
+                m.update(zip_of(new.path))
+            m.agent.process.wait(20)
+            m.start()
+            m.wait()
+            types = m.log_types()
+            sequence = types[len(types) - 1 - types[::-1].index("image") - 1:]  # two services
+            self.assertEqual(types, before + (["update", *sequence] if point != "update-staged" else []) + ["rollback", *sequence] * undone, point)
+            self.runs(m, new if point == "update-healthy" else m.workload)
+            self.assertEqual(os.path.exists(os.path.join(m.workload.path, "secrets/key")), point == "update-healthy")
+
     def test_killed_in_a_rollback(self):
         m = self.machine()
         m.agent.stop()

@@ -77,21 +77,38 @@ static void killed_while_it_starts(void **state)
     assert_int_equal(killed, 3 + 3 + 3 * 3 + 1); /* records, records, extends of 3 registers, one reset */
 }
 
-/* Killed between the record of the change and the first event of the new sequence: what is there then is
- * measured, whatever it is. */
-static bool nothing_measured(const char *fault, unsigned n)
+static bool last_is_ready(struct place *p)
 {
-    return !strcmp(fault, "log-reset") || n <= (!strcmp(fault, "log-appended") ? 1 : 2);
+    AUTO(buf_done) struct buf text = buf_new(1 << 20);
+    AUTO(json_drop) json_t *events = NULL;
+    workload_log_json(p->w, SIZE_MAX, &text);
+    OK(json_parse(buf_bytes(&text), 1 << 20, &events, &why));
+    const json_t *last = json_array_get(events, json_array_size(events) - 1);
+    return !strcmp(json_string_value(json_object_get(last, "type")), "ready");
 }
 
-/* The tree that is there at the next start is the old one, or the new one: both must be possible. */
+static size_t count_of(struct place *p, const char *type)
+{
+    AUTO(buf_done) struct buf text = buf_new(1 << 20);
+    AUTO(json_drop) json_t *events = NULL;
+    const json_t *event;
+    size_t i, n = 0;
+    workload_log_json(p->w, SIZE_MAX, &text);
+    OK(json_parse(buf_bytes(&text), 1 << 20, &events, &why));
+    json_array_foreach(events, i, event) n +=
+        !strcmp(json_string_value(json_object_get(event, "type")), type);
+    return n;
+}
+
+/* The tree that is there at the next start is the old one, or the new one. The new one of an update counts
+ * only when all of it was measured; the old one only together with a rollback in the history. */
 static void killed_while_it_changes(struct place *p, act_fn *act, const struct measure_plan *from,
-                                    const struct measure_plan *to, unsigned steps)
+                                    unsigned steps)
 {
     unsigned killed = 0;
     for (size_t f = 0; f < ARRAY_SIZE(faults); f++) {
         for (unsigned n = 1, more = 1; more; n++) {
-            for (unsigned keeps_old = 0; keeps_old < 2 && more; keeps_old++) {
+            for (unsigned with_old = 0; with_old < 2 && more; with_old++) {
                 struct err err = { 0 };
                 enum workload_start how;
                 boot(p);
@@ -106,17 +123,22 @@ static void killed_while_it_changes(struct place *p, act_fn *act, const struct m
                 killed++;
                 OK(open_place(p, &why));
                 assert_int_not_equal(workload_log_verdict(p->w), MEASURED_DISAGREES);
-                const struct measure_plan *is = keeps_old ? from : to;
+                const struct measure_plan *is = with_old ? &old_plan : &new_plan;
+                bool whole = last_is_ready(p), recorded = strcmp(faults[f], "log-append") != 0 || n > 1;
+                bool updated = from == &new_plan ? !recorded : recorded; /* the last change is an update */
+                bool possible = is == &old_plan || (updated && whole);
                 int rc = workload_log_start(p->w, p->tpm, is, &how, &err);
-                bool recorded = strcmp(faults[f], "log-append") != 0 || n > 1;
-                bool possible = keeps_old ? from == &old_plan || !recorded || nothing_measured(faults[f], n)
-                                          : recorded || to == &old_plan;
                 if ((rc == 0) != possible)
-                    fail_msg("%s:%u, %s: %s", faults[f], n, keeps_old ? "old" : "new", err.cause);
-                if (rc == 0)
-                    assert_holds(p, is);
-                else
+                    fail_msg("%s:%u, %s: %s", faults[f], n, is == &old_plan ? "old" : "new", err.cause);
+                if (rc < 0) {
                     assert_int_equal(err.kind, ERR_DENIED);
+                } else {
+                    assert_holds(p, is);
+                    assert_int_equal(how, is == &old_plan && updated ? WORKLOAD_ROLLED_BACK
+                                          : whole                    ? WORKLOAD_UNCHANGED
+                                                                     : WORKLOAD_CONTINUED);
+                    assert_int_equal(count_of(p, "rollback"), is == &old_plan ? count_of(p, "update") : 0);
+                }
                 close_place(p);
             }
         }
@@ -127,12 +149,81 @@ static void killed_while_it_changes(struct place *p, act_fn *act, const struct m
 static void killed_while_it_updates(void **state)
 {
     /* 5 records twice; 2 registers for `update`, 3 for each of 4 events; one reset */
-    killed_while_it_changes(place_of(state), act_update, &old_plan, &new_plan, 5 + 5 + 2 + 4 * 3 + 1);
+    killed_while_it_changes(place_of(state), act_update, &old_plan, 5 + 5 + 2 + 4 * 3 + 1);
 }
 
 static void killed_while_it_rolls_back(void **state)
 {
-    killed_while_it_changes(place_of(state), act_rollback, &new_plan, &old_plan, 4 + 4 + 2 + 3 * 3 + 1);
+    killed_while_it_changes(place_of(state), act_rollback, &new_plan, 4 + 4 + 2 + 3 * 3 + 1);
+}
+
+/* ---- an update whose note says that it did not take place ---- */
+
+static size_t before; /* of the update */
+
+static int act_same_update(struct place *p, struct err *err)
+{
+    return workload_log_update(p->w, p->tpm, zip, &old_plan, err);
+}
+
+static int act_undo(struct place *p, struct err *err)
+{
+    bool undone;
+    return workload_log_undo(p->w, p->tpm, before, &undone, err);
+}
+
+/* It changes what is not measured: its sequence is that of what ran before. */
+static void undone_after_a_kill(struct place *p, act_fn *act)
+{
+    for (size_t f = 0; f < ARRAY_SIZE(faults); f++) {
+        for (unsigned n = 1;; n++) {
+            bool undone;
+            boot(p);
+            OK(open_place(p, &why));
+            start(p, &old_plan);
+            before = count(p);
+            close_place(p);
+            if (act == act_undo)
+                assert_false(killed_at(p, "never", 1, act_same_update));
+            if (!killed_at(p, faults[f], n, act))
+                break;
+            OK(open_place(p, &why));
+            size_t updates = count_of(p, "update"), rollbacks = count_of(p, "rollback");
+            OK(workload_log_undo(p->w, p->tpm, before, &undone, &why));
+            assert_int_equal(undone, updates > rollbacks);
+            assert_int_equal(count_of(p, "rollback"), updates);
+            bool whole = last_is_ready(p);
+            assert_int_equal(start(p, &old_plan), whole ? WORKLOAD_UNCHANGED : WORKLOAD_CONTINUED);
+            assert_true(last_is_ready(p));
+            assert_int_equal(count_of(p, "rollback"), updates);
+            assert_holds(p, &old_plan);
+            close_place(p);
+        }
+    }
+}
+
+static void killed_updates_are_undone(void **state)
+{
+    struct place *p = place_of(state);
+    bool undone;
+    undone_after_a_kill(p, act_same_update);
+    undone_after_a_kill(p, act_undo);
+    /* an older one took place */
+    boot(p);
+    OK(open_place(p, &why));
+    start(p, &old_plan);
+    OK(workload_log_update(p->w, p->tpm, zip, &new_plan, &why));
+    size_t n = count(p);
+    OK(workload_log_undo(p->w, p->tpm, n, &undone, &why));
+    assert_false(undone);
+    assert_int_equal(count(p), n);
+    OK(workload_log_undo(p->w, p->tpm, 3, &undone, &why));
+    assert_true(undone);
+    assert_holds(p, &old_plan);
+    OK(workload_log_undo(p->w, p->tpm, 3, &undone, &why));
+    assert_false(undone);
+    assert_int_equal(start(p, &old_plan), WORKLOAD_UNCHANGED);
+    close_place(p);
 }
 
 int main(void)
@@ -141,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(killed_while_it_starts, machine_new, machine_done),
         cmocka_unit_test_setup_teardown(killed_while_it_updates, machine_new, machine_done),
         cmocka_unit_test_setup_teardown(killed_while_it_rolls_back, machine_new, machine_done),
+        cmocka_unit_test_setup_teardown(killed_updates_are_undone, machine_new, machine_done),
     };
     return cmocka_run_group_tests(tests, make_plans, NULL);
 }
