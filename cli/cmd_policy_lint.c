@@ -152,6 +152,9 @@ static int run(int argc, char **argv)
         return rc;
     for (size_t i = 0; i < policy.warning_count && !folder; i++)
         buf_printf(&problems, "warning: %s\n", policy.warnings[i]);
+    if (policy.disk_count && !folder) /* of a folder it is an error */
+        buf_str(&problems, "warning: cvm_config.disk_config: this agent mounts no data disks, and refuses a "
+                           "workload that asks for one\n");
     rc = print(&policy, &problems);
     return rc ? rc : malformed ? STATUS_INPUT : refused ? STATUS_NO : 0;
 }

@@ -339,6 +339,17 @@ static void lint_docker(struct linter *l, const struct lint_machine *machine)
     }
 }
 
+/* Left unsaid, data would lie where their owner believes them encrypted. */
+static void lint_disks(struct linter *l)
+{
+    for (size_t i = 0; i < l->p->disk_count; i++)
+        add(l, LINT_ERROR, POLICY_PATH, whole_file,
+            "cvm_config.disk_config: nothing would be mounted at %s, nor encrypted: set enable to false, and "
+            "keep "
+            "what must last outside the machine",
+            l->p->disks[i].mount_point);
+}
+
 static void lint_policy(struct linter *l, const struct lint_machine *machine)
 {
     const struct workload_policy *p = l->p;
@@ -365,6 +376,7 @@ static void lint_policy(struct linter *l, const struct lint_machine *machine)
             "are pulled "
             "without credentials",
             p->auth_info_path); /* the published file names one that most workloads do not have */
+    lint_disks(l);
     lint_owner(l, machine);
     lint_docker(l, machine);
 }

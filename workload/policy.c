@@ -285,6 +285,9 @@ static int read_disks(struct workload_policy *p, struct err *err)
     const json_t *disks = json_object_get(config, "disks");
     size_t i;
     const json_t *enable = json_object_get(config, "enable"); /* a list of disks came without it */
+    if (p->accept_host_vtpm)
+        policy_warn(p, CVM "disk_config.accept_host_vtpm: has no effect: the image's own setting counts "
+                           "(build-image --accept-host-vtpm)");
     if (!json_is_true(enable) && (enable || !json_array_size(disks)))
         return 0;
     if ((json_object_get(config, "disk_mount_point") || !json_array_size(disks))

@@ -81,6 +81,20 @@ class PolicyLint(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("docker-compose.yml: error: line 3, column 5: services.a.build: refused", out)
 
+    def test_disks_that_nobody_mounts(self):
+        config = {"enable": True, "disk_mount_point": "/data/secret", "disk_encryption": {"enable": True}, "accept_host_vtpm": True}
+        compose = "services:\n  a: {image: r.io/a:1}\n"
+        for disks in config, {"disks": [{"serial": "s", "disk_mount_point": "/data/secret"}]}:
+            policy = {"cvm_config": {"disk_config": disks}}
+            status, out, _ = lint("-", text=json.dumps(policy))
+            self.assertEqual(status, 0)
+            self.assertIn("warning: cvm_config.disk_config: this agent mounts no data disks", out)
+            self.assertEqual("accept_host_vtpm: has no effect" in out, "enable" in disks)
+            status, out, _ = lint(self.workload(compose, policy))
+            self.assertEqual(status, 1)
+            self.assertIn("cvm_agent_policy.json: error: cvm_config.disk_config: nothing would be mounted at /data/secret", out)
+        self.assertEqual(lint(self.workload(compose, {"cvm_config": {"disk_config": {**config, "enable": False}}}))[0], 0)
+
     def test_files(self):
         compose = "services:\n  a: {image: r.io/a:1}\n"
         for path in ("notes.txt", "config/link", "broken.tar"):
