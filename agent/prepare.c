@@ -108,7 +108,7 @@ static int lint(struct prepared *p, const char *etc, warn_fn *warn, void *arg, s
             return -1;
     }
     if (etc)
-        machine = (struct lint_machine){ paths[0], paths[1], paths[2], paths[3] };
+        machine = (struct lint_machine){ paths[0], paths[1], paths[2], paths[3], LINT_INIT };
     if (workload_lint(p->compose, &p->policy, &tree, &machine, &found, err) < 0)
         return -1;
     if (warn)

@@ -107,7 +107,7 @@ starts no service."
     set(CPACK_DEBIAN_EMULATOR_PACKAGE_CONFLICTS cvm-agent)
     set(CPACK_DEBIAN_EMULATOR_PACKAGE_REPLACES cvm-agent)
     set(CPACK_DEBIAN_EMULATOR_PACKAGE_RECOMMENDS cvm-cli)
-    set(CPACK_DEBIAN_EMULATOR_PACKAGE_SUGGESTS podman)
+    set(CPACK_DEBIAN_EMULATOR_PACKAGE_SUGGESTS "podman, catatonit")
 else()
     cvm_component(agent cvm-agent "attestation agent of a confidential virtual machine"
 "Proves to others what the machine is and what it booted (AMD SEV-SNP, Intel
@@ -115,7 +115,7 @@ TDX, on Azure, Google Cloud, AWS or elsewhere), judges the evidence of other
 machines, and measures a workload of containers before it runs it. Runs
 without privileges; has no emulator."
         ${curl} procps "systemd | systemd-standalone-sysusers" "systemd | systemd-standalone-tmpfiles")
-    set(CPACK_DEBIAN_AGENT_PACKAGE_RECOMMENDS podman nftables cvm-cli)
+    set(CPACK_DEBIAN_AGENT_PACKAGE_RECOMMENDS podman catatonit nftables cvm-cli)
     string(REPLACE ";" ", " CPACK_DEBIAN_AGENT_PACKAGE_RECOMMENDS "${CPACK_DEBIAN_AGENT_PACKAGE_RECOMMENDS}")
     set(CPACK_DEBIAN_AGENT_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/packages/agent/postinst
         ${CMAKE_SOURCE_DIR}/packages/agent/prerm ${CMAKE_SOURCE_DIR}/packages/agent/postrm)

@@ -1,7 +1,6 @@
-#include "workload/lint.h"
+#include "workload/lint_internal.h"
 
 #include "base/auto.h"
-#include "base/file.h"
 #include "workload/owner.h"
 #include "workload/path.h"
 
@@ -10,21 +9,9 @@
 
 #define AGENT_PORT_INSIDE  7999
 #define AGENT_PORT_OUTSIDE 8000
-#define IDS_FILE_MAX       (1u << 20)
 
-struct linter {
-    const struct compose *c;
-    const struct workload_policy *p;
-    const struct lint_tree *tree;
-    struct lint out;
-    bool no_memory;
-};
-
-static const struct compose_at whole_file = { 0, 0 };
-
-__attribute__((format(printf, 5, 6))) static void add(struct linter *l, enum lint_level level,
-                                                      const char *file, struct compose_at at, const char *fmt,
-                                                      ...)
+void lint_add(struct linter *l, enum lint_level level, const char *file, struct compose_at at,
+              const char *fmt, ...)
 {
     struct lint *out = &l->out;
     va_list args;
@@ -46,9 +33,6 @@ __attribute__((format(printf, 5, 6))) static void add(struct linter *l, enum lin
     out->finding[out->n++] = (struct lint_finding){ level, file, at, text };
 }
 
-#define ERROR(l, at, ...)   add(l, LINT_ERROR, COMPOSE_FILE, at, __VA_ARGS__)
-#define WARNING(l, at, ...) add(l, LINT_WARNING, COMPOSE_FILE, at, __VA_ARGS__)
-
 /* ---- files ---- */
 
 static void want_file(struct linter *l, const char *file, struct compose_at at, const char *what,
@@ -58,10 +42,10 @@ static void want_file(struct linter *l, const char *file, struct compose_at at, 
         return;
     enum lint_entry entry = *path ? l->tree->find(l->tree->arg, path) : LINT_FOLDER;
     if (entry == LINT_ABSENT)
-        add(l, LINT_ERROR, file, at, "%s: %s is not in the workload directory: add it, or correct the path",
-            what, path);
+        lint_add(l, LINT_ERROR, file, at,
+                 "%s: %s is not in the workload directory: add it, or correct the path", what, path);
     else if (entry == LINT_FOLDER && !folder_fine)
-        add(l, LINT_ERROR, file, at, "%s: %s is a folder: name a file", what, path);
+        lint_add(l, LINT_ERROR, file, at, "%s: %s is a folder: name a file", what, path);
 }
 
 static void lint_mounts(struct linter *l, const struct compose_service *s)
@@ -272,70 +256,9 @@ static void lint_names(struct linter *l, const struct policy_names *names, const
         if (compose_service(l->c, name))
             continue;
         bool removed = policy_allows_remove(l->p, name); /* by an update, which cannot change the policy */
-        add(l, removed ? LINT_WARNING : LINT_ERROR, POLICY_PATH, whole_file,
-            "workload_config.services.%s: missing service: there is no \"%s\" in " COMPOSE_FILE, setting,
-            name);
-    }
-}
-
-/* "name:first:count" lines. @return 1 if the name has a range, 0 if not, -1: cannot be read */
-static int has_ids(const char *path, const char *name)
-{
-    AUTO(free_u8) uint8_t *text = NULL;
-    struct err ignored;
-    size_t n, length = strlen(name);
-    if (file_read(path, IDS_FILE_MAX, &text, &n, &ignored) < 0)
-        return ignored.kind == ERR_NOT_FOUND ? 0 : -1;
-    for (const char *p = (const char *)text; p && *p; p = strchr(p, '\n')) {
-        p += *p == '\n';
-        if (!strncmp(p, name, length) && p[length] == ':')
-            return 1;
-    }
-    return 0;
-}
-
-static void lint_owner(struct linter *l, const struct lint_machine *machine)
-{
-    const char *owner = l->p->container_owner;
-    const char *files[] = { machine ? machine->subuid : NULL, machine ? machine->subgid : NULL };
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        if (files[i] && has_ids(files[i], owner) != 1)
-            add(l, LINT_ERROR, POLICY_PATH, whole_file,
-                "cvm_config.container_api.container_owner: \"%s\" has no range of ids on this machine: add "
-                "the line "
-                "\"%s:1000000:1000000\" to %s, or name an owner that is there",
-                owner, owner, files[i]);
-    }
-}
-
-/* docker has one range of ids for all containers, that of a user which the machine must have. */
-static void lint_docker(struct linter *l, const struct lint_machine *machine)
-{
-    const char *owner = l->p->container_owner;
-    const char *files[] = { machine ? machine->passwd : NULL, machine ? machine->group : NULL };
-    if (l->p->engine != POLICY_DOCKER)
-        return;
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        if (files[i] && has_ids(files[i], owner) != 1)
-            add(l, LINT_ERROR, POLICY_PATH, whole_file,
-                "cvm_config.container_api.container_owner: docker gives containers the ids of a user, and "
-                "\"%s\" is "
-                "not in %s: add it (useradd --system --user-group %s), or use podman",
-                owner, files[i], owner);
-    }
-    for (size_t i = 0; i < l->c->service_count; i++) {
-        const struct compose_service *s = &l->c->services[i];
-        if (s->health.start_interval_ns != COMPOSE_UNSET)
-            WARNING(
-                l, s->health.at,
-                "services.%s.healthcheck.start_interval: has no effect: docker 20.10 checks at the interval",
-                s->name);
-        if (s->network_mode.text && !strcmp(s->network_mode.text, "host"))
-            ERROR(l, s->network_mode.at,
-                  "services.%s.network_mode: docker has no host network for a container in a user namespace: "
-                  "publish "
-                  "ports, or use podman",
-                  s->name);
+        lint_add(l, removed ? LINT_WARNING : LINT_ERROR, POLICY_PATH, LINT_WHOLE_FILE,
+                 "workload_config.services.%s: missing service: there is no \"%s\" in " COMPOSE_FILE, setting,
+                 name);
     }
 }
 
@@ -343,7 +266,8 @@ static void lint_docker(struct linter *l, const struct lint_machine *machine)
 static void lint_disks(struct linter *l)
 {
     for (size_t i = 0; i < l->p->disk_count; i++)
-        add(l, LINT_ERROR, POLICY_PATH, whole_file,
+        lint_add(
+            l, LINT_ERROR, POLICY_PATH, LINT_WHOLE_FILE,
             "cvm_config.disk_config: nothing would be mounted at %s, nor encrypted: set enable to false, and "
             "keep "
             "what must last outside the machine",
@@ -354,31 +278,32 @@ static void lint_policy(struct linter *l, const struct lint_machine *machine)
 {
     const struct workload_policy *p = l->p;
     for (size_t i = 0; i < p->warning_count; i++)
-        add(l, LINT_WARNING, POLICY_PATH, whole_file, "%s", p->warnings[i]);
+        lint_add(l, LINT_WARNING, POLICY_PATH, LINT_WHOLE_FILE, "%s", p->warnings[i]);
     lint_names(l, &p->allow_update, "allow_update");
     lint_names(l, &p->skip_measurement, "skip_measurement");
     lint_names(l, &p->agent_socket_targets, "agent_socket_targets");
     for (size_t i = 0; i < p->skip_measurement.n; i++) {
         if (compose_service(l->c, p->skip_measurement.item[i]))
-            add(l, LINT_WARNING, POLICY_PATH, whole_file,
+            lint_add(
+                l, LINT_WARNING, POLICY_PATH, LINT_WHOLE_FILE,
                 "workload_config.services.skip_measurement: a verifier sees no measurement of the image of "
                 "\"%s\"%s",
                 p->skip_measurement.item[i],
                 p->verify_signatures ? ", and its signature is not checked: an unsigned image may run" : "");
     }
     if (p->verify_signatures && p->signature_policy_path)
-        want_file(l, POLICY_PATH, whole_file,
+        want_file(l, POLICY_PATH, LINT_WHOLE_FILE,
                   "image_signature_verification.signature_verification_policy_path", p->signature_policy_path,
                   false);
     if (p->auth_info_path && l->tree && l->tree->find(l->tree->arg, p->auth_info_path) != LINT_FILE)
-        add(l, LINT_WARNING, POLICY_PATH, whole_file,
+        lint_add(
+            l, LINT_WARNING, POLICY_PATH, LINT_WHOLE_FILE,
             "image_signature_verification.auth_info_file_path: %s is not in the workload directory: images "
             "are pulled "
             "without credentials",
             p->auth_info_path); /* the published file names one that most workloads do not have */
     lint_disks(l);
-    lint_owner(l, machine);
-    lint_docker(l, machine);
+    lint_on_machine(l, machine);
 }
 
 int workload_lint(const struct compose *compose, const struct workload_policy *policy,

@@ -7,7 +7,8 @@
 #include "workload/compose.h"
 #include "workload/policy.h"
 
-#define LINT_FINDINGS_MAX 200 /* more are counted, not kept */
+#define LINT_FINDINGS_MAX 200                             /* more are counted, not kept */
+#define LINT_INIT         "/usr/libexec/podman/catatonit" /* podman 4.3's default (containers.conf(5), init_path) */
 
 enum lint_level { LINT_ERROR, LINT_WARNING };
 
@@ -37,6 +38,7 @@ struct lint_tree {
 struct lint_machine {
     const char *subuid, *subgid; /* "/etc/subuid", "/etc/subgid" */
     const char *passwd, *group;  /* "/etc/passwd", "/etc/group": docker wants the owner there */
+    const char *init;            /* LINT_INIT: podman starts it for `init: true` */
 };
 
 /** Judges a workload.

@@ -235,6 +235,28 @@ static void docker(void **state)
     unlink(path);
 }
 
+static void the_first_process(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *init, *service;
+        size_t errors;
+    } cases[] = { { "/bin/sh", "init: true", 0 },
+                  { "/nonexistent/catatonit", "init: true", 1 },
+                  { "/nonexistent/catatonit", "init: false", 0 },
+                  { NULL, "init: true", 0 } };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(lint_done) struct lint l = { 0 };
+        const struct lint_machine machine = { .init = cases[i].init };
+        char services[128];
+        snprintf(services, sizeof(services), "  s: {" OK_IMAGE ", %s}\n", cases[i].service);
+        lint(services, "{}", &machine, &l);
+        assert_int_equal(l.errors, cases[i].errors);
+        if (l.errors)
+            assert_non_null(strstr(l.finding[0].text, "install catatonit, or leave init out"));
+    }
+}
+
 static void many_findings_are_counted(void **state)
 {
     (void)state;
@@ -255,8 +277,11 @@ static void many_findings_are_counted(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(each_finding), cmocka_unit_test(clean),
-                                        cmocka_unit_test(owners), cmocka_unit_test(docker),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(each_finding),
+                                        cmocka_unit_test(clean),
+                                        cmocka_unit_test(owners),
+                                        cmocka_unit_test(docker),
+                                        cmocka_unit_test(the_first_process),
                                         cmocka_unit_test(many_findings_are_counted) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
