@@ -56,18 +56,22 @@ static int read_compose(struct prepared *p, struct err *err)
     return 0;
 }
 
+/* One that is not there is lint's to say. */
 static int read_env_file(void *arg, const char *path, struct buf *out, struct err *err)
 {
-    return workload_tree_load(arg, path, COMPOSE_ENV_MAX, out, err);
+    return workload_tree_find(arg, path) ? workload_tree_load(arg, path, COMPOSE_ENV_MAX, out, err) : 0;
 }
 
-/* Files that env_file names are read here, so that a malformed one is found before anything is measured. */
+/* Files that env_file names are read here, so that a malformed one is found before anything is measured, and
+ * lint tells what variables they lack. */
 static int read_environments(struct prepared *p, struct err *err)
 {
     for (size_t i = 0; i < p->compose->service_count; i++) {
         const struct compose_service *s = &p->compose->services[i];
+        AUTO(compose_memory_drop) struct compose_memory *memory = NULL;
         struct compose_pairs ignored;
-        if (s->env_files.n && compose_environment(p->compose, s, read_env_file, p->tree, &ignored, err) < 0)
+        if (s->env_files.n
+            && compose_environment(p->compose, s, read_env_file, p->tree, &ignored, &memory, err) < 0)
             return err_while(err, "env_file");
     }
     return 0;
@@ -251,7 +255,7 @@ int prepare_read(struct workload_tree *tree, const char *etc, void (*warn)(void 
     p->tree = tree;
     workload_policy_defaults(&p->policy);
     if (read_policy(p, err) < 0 || read_owner(p, err) < 0 || read_compose(p, err) < 0
-        || lint(p, etc, warn, arg, err) < 0 || read_environments(p, err) < 0 || read_signatures(p, err) < 0)
+        || read_environments(p, err) < 0 || lint(p, etc, warn, arg, err) < 0 || read_signatures(p, err) < 0)
         return -1;
     *out = MOVE(p);
     return 0;

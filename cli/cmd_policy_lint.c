@@ -64,6 +64,37 @@ static int lint_archives(const struct workload_tree *tree, const struct compose 
     return 0;
 }
 
+/* One that is not there is lint's to say. */
+static int read_env_file(void *dir, const char *path, struct buf *out, struct err *err)
+{
+    AUTO(free_u8) uint8_t *text = NULL;
+    char full[PATH_MAX];
+    size_t n = 0;
+    if (find_on_disk(dir, path) != LINT_FILE)
+        return 0;
+    if (path_set(full, sizeof(full), err, "%s/%s", (const char *)dir, path) < 0
+        || file_read(full, COMPOSE_ENV_MAX, &text, &n, err) < 0)
+        return -1;
+    buf_put(out, bytes_of(text, n));
+    return 0;
+}
+
+static void lint_environments(const char *dir, struct compose *compose, struct buf *problems, size_t *errors)
+{
+    for (size_t i = 0; i < compose->service_count; i++) {
+        AUTO(compose_memory_drop) struct compose_memory *memory = NULL;
+        const struct compose_service *s = &compose->services[i];
+        struct compose_pairs ignored;
+        struct err err = { 0 };
+        if (!s->env_files.n
+            || compose_environment(compose, s, read_env_file, (void *)(uintptr_t)dir, &ignored, &memory, &err)
+                   == 0)
+            continue;
+        buf_printf(problems, COMPOSE_FILE ": error: services.%s.env_file: %s\n", s->name, err.cause);
+        ++*errors;
+    }
+}
+
 /* The workload around the policy: docker-compose.yml and the files that both name. */
 static int lint_workload(const char *dir, const struct workload_policy *policy, struct buf *problems,
                          size_t *errors)
@@ -90,6 +121,7 @@ static int lint_workload(const char *dir, const struct workload_policy *policy, 
         ++*errors;
         return 0;
     }
+    lint_environments(dir, compose, problems, errors);
     if (workload_lint(compose, policy, &tree, NULL, &lint, &err) < 0)
         return fail_err(STATUS_ENVIRONMENT, dir, "cannot judge", &err);
     for (size_t i = 0; i < lint.n; i++)

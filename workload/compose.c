@@ -155,16 +155,18 @@ struct environment_job {
 };
 
 int compose_environment(struct compose *c, const struct compose_service *s, compose_read_fn *read, void *arg,
-                        struct compose_pairs *out, struct err *err)
+                        struct compose_pairs *out, struct compose_memory **memory, struct err *err)
 {
     struct err ignored;
     struct environment_job *volatile job = calloc(1, sizeof(*job));
+    struct compose_memory *volatile own = compose_memory_new();
     volatile int rc = -1;
-    if (!job)
+    if (!job || !own) {
+        compose_memory_free(own);
+        free(job);
         return err_set(err, ERR_IO, ENOMEM, "no memory for an environment");
-    job->r = (struct compose_reader){
-        .c = c, .memory = c->memory, .err = err ? err : &ignored, .vars = c->dotenv
-    };
+    }
+    job->r = (struct compose_reader){ .c = c, .memory = own, .err = err ? err : &ignored, .vars = c->dotenv };
     job->r.scratch = buf_new(COMPOSE_SCALAR_MAX + 4096);
     job->files = (struct files){ read, arg, buf_new(COMPOSE_ENV_MAX) };
     if (setjmp(job->r.escape) == 0) {
@@ -174,5 +176,9 @@ int compose_environment(struct compose *c, const struct compose_service *s, comp
     buf_done(&job->r.scratch);
     buf_done(&job->files.text);
     free(job);
+    if (rc == 0)
+        *memory = own;
+    else
+        compose_memory_free(own);
     return rc;
 }

@@ -209,8 +209,8 @@ struct compose {
     size_t *order;                    /* indices of services such that each comes after what it depends on */
     struct compose_warning *warnings; /* unset variables, ignored members */
     size_t warning_count;
-    struct compose_pairs dotenv; /* .env, sorted by name, every value set */
-    struct compose_memory *memory;
+    struct compose_pairs dotenv;   /* .env, sorted by name, every value set */
+    struct compose_memory *memory; /* of all of the above */
 };
 
 /** Reads a compose file.
@@ -236,11 +236,26 @@ const struct compose_service *compose_service(const struct compose *c, const cha
  * private copy) into out. @return 0, or -1; ERR_NOT_FOUND is fine where the file is optional */
 typedef int compose_read_fn(void *arg, const char *path, struct buf *out, struct err *err);
 
+/** Holds what one call made. */
+struct compose_memory;
+
+/** NULL is fine. */
+void compose_memory_free(struct compose_memory *m);
+
+/** For AUTO(compose_memory_drop). */
+static inline void compose_memory_drop(struct compose_memory **m)
+{
+    compose_memory_free(*m);
+}
+
 /** The whole environment of a service: env_file in order, then environment:, the last one of a name wins;
- * sorted by name, every value set. The array and its strings belong to the compose. @return 0, or -1 naming
- * file and line */
+ * sorted by name, every value set. Variables that are not set are added to the warnings of the compose, once.
+ *  @param memory  holds the array and its strings, which need the compose too; compose_memory_free() frees
+ *                 it; written only on success
+ *  @return 0, or -1 naming file and line */
 MUST_USE int compose_environment(struct compose *c, const struct compose_service *s, compose_read_fn *read,
-                                 void *arg, struct compose_pairs *out, struct err *err);
+                                 void *arg, struct compose_pairs *out, struct compose_memory **memory,
+                                 struct err *err);
 
 /** The reference with registry, repository and tag or digest that a short image name stands for
  * ("busybox" → "docker.io/library/busybox:latest").

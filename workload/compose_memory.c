@@ -102,20 +102,32 @@ void compose_fail(struct compose_reader *r, struct compose_at at, const char *fm
     longjmp(r->escape, 1);
 }
 
-void compose_warn(struct compose_reader *r, struct compose_at at, const char *fmt, ...)
+/* Warnings belong to the compose, also where what is read does not. */
+static void keep_warning(struct compose_reader *r, struct compose_at at, const char *text)
 {
     struct compose *c = r->c;
-    char text[512];
-    va_list args;
+    for (size_t i = 0; i < c->warning_count; i++) {
+        const struct compose_warning *w = &c->warnings[i];
+        if (w->at.line == at.line && w->at.column == at.column && !strcmp(w->text, text))
+            return;
+    }
     if (!c->warnings)
         c->warnings = compose_take(r, COMPOSE_WARNINGS_MAX, sizeof(*c->warnings));
-    if (c->warning_count == COMPOSE_WARNINGS_MAX)
-        return;
+    if (c->warning_count < COMPOSE_WARNINGS_MAX)
+        c->warnings[c->warning_count++] = (struct compose_warning){ compose_copy(r, bytes_str(text)), at };
+}
+
+void compose_warn(struct compose_reader *r, struct compose_at at, const char *fmt, ...)
+{
+    struct compose_memory *const mine = r->memory;
+    char text[512], whole[640];
+    va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    const char *kept = r->file ? compose_printf(r, "%s, line %u: %s", r->file, at.line, text)
-                               : compose_copy(r, bytes_str(text));
-    c->warnings[c->warning_count++] =
-        (struct compose_warning){ kept, r->file ? (struct compose_at){ 0, 0 } : at };
+    snprintf(whole, sizeof(whole), "%.80s, line %u: %s", r->file ? r->file : "", at.line, text);
+    if (r->c->memory)
+        r->memory = r->c->memory;
+    keep_warning(r, r->file ? (struct compose_at){ 0, 0 } : at, r->file ? whole : text);
+    r->memory = mine;
 }

@@ -52,7 +52,6 @@ struct compose_reader {
 /* ---- memory, messages ---- */
 
 struct compose_memory *compose_memory_new(void);
-void compose_memory_free(struct compose_memory *m);
 
 /** count zeroed objects; never NULL. */
 __attribute__((returns_nonnull)) void *compose_take(struct compose_reader *r, size_t count, size_t size);

@@ -71,7 +71,8 @@ static int set_environment(const struct runner *r, struct compose *c, const stru
                            json_t *spec, struct err *err)
 {
     struct compose_pairs env;
-    if (compose_environment(c, s, read_listed, (void *)(uintptr_t)r, &env, err) < 0)
+    AUTO(compose_memory_drop) struct compose_memory *memory = NULL;
+    if (compose_environment(c, s, read_listed, (void *)(uintptr_t)r, &env, &memory, err) < 0)
         return -1;
     json_object_set_new(spec, "env", spec_pairs(&env));
     return 0;

@@ -68,9 +68,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     CHECK(c->service_count >= 1 && c->service_count <= COMPOSE_SERVICES_MAX);
     for (size_t i = 0; i < c->service_count; i++) {
+        AUTO(compose_memory_drop) struct compose_memory *memory = NULL;
         struct compose_pairs environment = { 0 };
         check_service(c, &c->services[i]);
-        if (compose_environment(c, &c->services[i], no_file, NULL, &environment, &err) == 0) {
+        if (compose_environment(c, &c->services[i], no_file, NULL, &environment, &memory, &err) == 0) {
             for (size_t k = 1; k < environment.n; k++)
                 CHECK(strcmp(environment.item[k - 1].key, environment.item[k].key) < 0);
         }

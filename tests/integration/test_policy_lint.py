@@ -108,5 +108,17 @@ class PolicyLint(unittest.TestCase):
             self.assertEqual((status, err), (1, ""), out)
             self.assertRegex(out, f"(?m)^error: .*{path}")
 
+    def test_env_files(self):
+        folder = self.workload("services:\n  a: {image: r.io/a:1, env_file: [config/good, config/none]}\n"
+                               "  b: {image: r.io/a:1, env_file: config/bad}\n")
+        for name, text in ("good", "A=$NONE\n"), ("bad", "A=1\nno equals sign\n"):
+            with open(os.path.join(folder, "config", name), "w") as f:
+                f.write(text)
+        status, out, _ = lint(folder)
+        self.assertEqual(status, 1)
+        self.assertIn("docker-compose.yml: error: services.b.env_file: config/bad, line 2: want = after no\n", out)
+        self.assertIn("docker-compose.yml: warning: config/good, line 1: ${NONE} is not set in .env", out)
+        self.assertIn("services.a.env_file: config/none is not in the workload directory", out)
+
 
 unittest.main(argv=sys.argv[:1] + sys.argv[3:])

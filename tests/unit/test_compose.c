@@ -327,10 +327,11 @@ static void environments(void **state)
         "services: {s: {image: a.b/c, env_file: [config/one, ./config/two, {path: config/none, "
         "required: false}], environment: [C=inline, E, F=1, F=2, GONE]}}";
     AUTO(compose_drop) struct compose *c = parse(yaml, "D=dot\nE=dot\nFROM=env\n");
+    AUTO(compose_memory_drop) struct compose_memory *memory = NULL;
     struct compose_pairs out;
     struct err err = { 0 };
     unsigned calls = 0;
-    assert_int_equal(compose_environment(c, &c->services[0], read_env_file, &calls, &out, &err), 0);
+    assert_int_equal(compose_environment(c, &c->services[0], read_env_file, &calls, &out, &memory, &err), 0);
     static const char *const want[][2] = { { "A", "one" },      { "B", "two" }, { "C", "inline" },
                                            { "D", "dot" },      { "E", "dot" }, { "F", "2" },
                                            { "REF", "env-one" } };
@@ -341,7 +342,9 @@ static void environments(void **state)
         assert_string_equal(out.item[i].value, want[i][1]);
     }
     AUTO(compose_drop) struct compose *d = parse("services: {s: {image: a.b/c, env_file: config/none}}", "");
-    assert_int_equal(compose_environment(d, &d->services[0], read_env_file, &calls, &out, &err), -1);
+    struct compose_memory *none = NULL;
+    assert_int_equal(compose_environment(d, &d->services[0], read_env_file, &calls, &out, &none, &err), -1);
+    assert_null(none);
     assert_int_equal(err.kind, ERR_NOT_FOUND);
 }
 

@@ -96,12 +96,44 @@ static void options_of_tmpfs(void **state)
     }
 }
 
+/* ---- env_file ---- */
+
+static int large_file(void *arg, const char *path, struct buf *out, struct err *err)
+{
+    (void)arg, (void)path, (void)err;
+    for (int i = 0; i < 300; i++) {
+        buf_printf(out, "A%d=${NONE}", i);
+        buf_fill(out, 'x', 1000);
+        buf_str(out, "\n");
+    }
+    return 0;
+}
+
+/* As every dry run does with the compose file that runs. */
+static void environments_leave_nothing_behind(void **state)
+{
+    (void)state;
+    AUTO(compose_drop) struct compose *c = parse_service("env_file: config/a");
+    for (int i = 0; i < 130; i++) {
+        AUTO(compose_memory_drop) struct compose_memory *memory = NULL;
+        struct compose_pairs out;
+        struct err err = { 0 };
+        if (compose_environment(c, &c->services[0], large_file, NULL, &out, &memory, &err) < 0)
+            fail_msg("call %d: %s", i, err.cause);
+        assert_int_equal(out.n, 300);
+    }
+    assert_int_equal(c->warning_count, 100); /* once each, as far as there is room */
+    assert_string_equal(c->warnings[1].text,
+                        "config/a, line 2: ${NONE} is not set in .env: an empty string stands for it");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_variables_make_is_a_string),
         cmocka_unit_test(an_empty_variable_is_no_value),
         cmocka_unit_test(options_of_tmpfs),
+        cmocka_unit_test(environments_leave_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
