@@ -1,6 +1,8 @@
 #include "agent/update.h"
 
 #include "agent/measurements.h"
+#include "agent/owner_version.h"
+#include "agent/update_answer.h"
 #include "agent/update_data.h"
 #include "agent/update_rules.h"
 #include "agent/update_store.h"
@@ -198,10 +200,18 @@ static int apply(struct step *s, struct prepared *p, struct err *err)
 
 static struct update_note note_of(const struct step *s, enum update_phase phase)
 {
-    struct update_note note = { .phase = phase, .events = s->events };
+    struct update_note note = { .phase = phase, .events = s->events, .version = s->u->version };
     snprintf(note.boot_id, sizeof(note.boot_id), "%s", collector_boot_id(s->w->collector));
     update_fingerprint(s->next->tree, note.next);
     return note;
+}
+
+/* From here on no other update with the owner's number is taken, whatever becomes of this one. */
+static int accept_version(const struct step *s, struct err *err)
+{
+    const struct owner_version versions = { s->w->collector, s->u->state,
+                                            collector_boot_id(s->w->collector) };
+    return s->u->version ? owner_version_accept(&versions, s->u->version, err) : 0;
 }
 
 /* Until the new one is stored, which is last: whatever fails before finds the old one on the disk. Whether
@@ -225,6 +235,9 @@ static int change(struct step *s, bool *exchanged, struct err *err)
     if (update_note_write(&s->places, &healthy, err) < 0)
         return -1;
     fault_point("update-healthy");
+    if (accept_version(s, err) < 0)
+        return -1;
+    fault_point("update-accepted");
     if (update_store(s->w, &s->places, err) < 0)
         return -1;
     fault_point("update-stored");
@@ -296,78 +309,6 @@ static int carry_out(struct step *s, struct err *err)
     return rc;
 }
 
-/* ---- the answer ---- */
-
-static int read_pcrs(struct tpm *tpm, void *arg, struct err *err)
-{
-    static const unsigned wanted[] = { WORKLOAD_PCR_HISTORY, WORKLOAD_PCR_PATCH, WORKLOAD_PCR_NOW };
-    json_t *out = arg;
-    struct tpm_banks banks = { 0 };
-    if (!tpm)
-        return 0;
-    if (tpm_banks_get(tpm, &banks, err) < 0)
-        return -1;
-    for (size_t b = 0; b < banks.n; b++) {
-        struct tpm_pcrs pcrs;
-        json_t *bank = json_object();
-        const uint32_t mask = 1u << WORKLOAD_PCR_HISTORY | 1u << WORKLOAD_PCR_PATCH | 1u << WORKLOAD_PCR_NOW;
-        json_object_set_new(out, digest_name(banks.alg[b]), bank);
-        if (tpm_pcr_read(tpm, banks.alg[b], mask, &pcrs, err) < 0)
-            return -1;
-        for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-            char name[8];
-            snprintf(name, sizeof(name), "%u", wanted[i]);
-            json_object_set_new(bank, name, json_hex(digest_bytes(&pcrs.pcr[wanted[i]])));
-        }
-    }
-    return 0;
-}
-
-/* The plan's events and PCR 23; the histories go on from where they are, so the plan's own are left out. */
-static json_t *answer_of(const struct step *s, const struct measure_plan *plan)
-{
-    json_t *answer = measure_json(plan), *bank;
-    const char *name;
-    json_object_foreach(json_object_get(answer, "banks"), name, bank)
-    {
-        json_object_del(bank, "15");
-        json_object_del(bank, "16");
-    }
-    json_object_set(answer, "services", s->diff);
-    return answer;
-}
-
-static int answer_dry(const struct step *s, json_t **answer, struct err *err)
-{
-    json_t *out = answer_of(s, s->next->plan);
-    bool allowed = json_array_size(s->refused) == 0;
-    json_t *policy = json_pack("{s:b, s:O}", "allowed", (int)allowed, "refused", s->refused);
-    json_object_set_new(out, "dry_run", json_true());
-    json_object_set_new(out, "policy", policy);
-    if (!out || !policy) {
-        json_decref(out);
-        return err_set(err, ERR_IO, ENOMEM, "no memory for the answer");
-    }
-    *answer = out;
-    return 0;
-}
-
-static int answer_done(const struct step *s, json_t **answer, struct err *err)
-{
-    json_t *out = answer_of(s, s->w->now->plan), *pcrs = json_object();
-    struct err ignored = { 0 };
-    json_object_set_new(out, "status", json_string("updated"));
-    json_object_set_new(out, "pcrs", pcrs);
-    if (!out || !pcrs) {
-        json_decref(out);
-        return err_set(err, ERR_IO, ENOMEM, "no memory for the answer");
-    }
-    if (collector_with_tpm(s->w->collector, read_pcrs, pcrs, &ignored) < 0) /* it runs: that is what counts */
-        log_err(LOG_LEVEL_WARNING, "update", &ignored);
-    *answer = out;
-    return 0;
-}
-
 int update_run(struct workload *w, const struct update *u, json_t **answer, struct err *err)
 {
     AUTO(step_done) struct step s = { .w = w, .u = u };
@@ -377,12 +318,12 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
     rc = rc < 0 ? rc : judge(&s, err);
     if (rc < 0 || u->dry_run) {
         (void)!folder_remove(AT_FDCWD, s.places.next, NULL);
-        return rc < 0 ? rc : answer_dry(&s, answer, err);
+        return rc < 0 ? rc : update_answer_dry(s.next->plan, s.diff, s.refused, answer, err);
     }
     if (w->before)
         w->before(w->ctx, s.next);
     rc = carry_out(&s, err);
     if (w->after)
         w->after(w->ctx, w);
-    return rc < 0 ? rc : answer_done(&s, answer, err);
+    return rc < 0 ? rc : update_answer_done(w, s.diff, answer, err);
 }

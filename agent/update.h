@@ -1,8 +1,9 @@
 /** agent/update.h: replaces the workload that runs by the one in a zip, or leaves it as it is (contract,
  * sections 6 and 8). Order: unpack, judge, get images; nothing has changed so far. Then stage on the data
- * partition, measure, exchange the private copies, restart what changed, wait for health, exchange on the
- * data partition. A failure after the measurement is measured too, and the old workload runs again. A kill at
- * any moment leaves the old or the new one whole: update_recover() at the next start. */
+ * partition, measure, exchange the private copies, restart what changed, wait for health, accept the owner's
+ * version, exchange on the data partition. A failure after the measurement is measured too, and the old
+ * workload runs again. A kill at any moment leaves the old or the new one whole: update_recover() at the next
+ * start. */
 #ifndef CVM_AGENT_UPDATE_H
 #define CVM_AGENT_UPDATE_H
 
@@ -15,6 +16,7 @@ struct update {
     uint8_t zip_sha384[48];
     bool dry_run;      /* judge, answer what would be, change nothing */
     const char *state; /* folder of update.json */
+    uint64_t version;  /* the owner's number, checked; 0: there is none. Accepted with the update */
 };
 
 /** Runs an update; w->busy is the caller's. Waits for the engine: not on a server thread.

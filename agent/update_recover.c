@@ -2,6 +2,7 @@
 #include "agent/update.h"
 
 #include "agent/measurements.h"
+#include "agent/owner_version.h"
 #include "agent/update_data.h"
 #include "base/auto.h"
 #include "base/folder.h"
@@ -34,9 +35,22 @@ static int undo(const struct workload *w, const struct update_note *note, struct
     return 0;
 }
 
+/* It may have been killed before that. */
+static int accept_version(const struct workload *w, const char *state, const struct update_note *note,
+                          struct err *err)
+{
+    const struct owner_version versions = { w->collector, state, note->boot_id };
+    uint64_t last;
+    if (!note->version)
+        return 0;
+    if (owner_version_last(&versions, &last, err) < 0)
+        return -1;
+    return note->version > last ? owner_version_accept(&versions, note->version, err) : 0;
+}
+
 /* Of this boot: what is staged is known, and cvm-agent-priv may still be at it. */
-static int resume(const struct workload *w, const struct update_places *p, const struct update_note *note,
-                  struct err *err)
+static int resume(const struct workload *w, const char *state, const struct update_places *p,
+                  const struct update_note *note, struct err *err)
 {
     if (update_await_stored(w, err) < 0)
         return -1;
@@ -46,6 +60,8 @@ static int resume(const struct workload *w, const struct update_places *p, const
     if (note->phase == UPDATE_STAGED && undo(w, note, err) < 0)
         return err_while(err, "undo an update that was cut short");
     if (note->phase == UPDATE_HEALTHY) {
+        if (accept_version(w, state, note, err) < 0)
+            return err_while(err, "an update that was cut short");
         if (!update_is_tree(p->data, note->next) && update_is_tree(p->staged, note->next)
             && update_store(w, p, err) < 0)
             return err_while(err, "an update that was cut short");
@@ -64,7 +80,7 @@ int update_recover(const struct workload *w, const char *state, const char *boot
     if (update_places(w, state, &p, err) < 0)
         return -1;
     update_note_read(&p, &note);
-    if (note.phase != UPDATE_NONE && !strcmp(note.boot_id, boot_id) && resume(w, &p, &note, err) < 0)
+    if (note.phase != UPDATE_NONE && !strcmp(note.boot_id, boot_id) && resume(w, state, &p, &note, err) < 0)
         return -1;
     update_note_remove(&p);
     (void)!folder_remove(AT_FDCWD, p.next, NULL);

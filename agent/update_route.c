@@ -6,6 +6,7 @@
 #include "agent/update.h"
 #include "base/auto.h"
 #include "base/enc.h"
+#include "base/log.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -81,12 +82,25 @@ static int update(struct request *r, struct workload *w, const struct uploaded *
     const struct owner_version versions = { w->collector, operate_state(o), collector_boot_id(w->collector) };
     struct update u = { .zip = file->fd, .dry_run = dry && *dry == '1', .state = operate_state(o) };
     bool signed_;
-    uint64_t version;
     memcpy(u.zip_sha384, file->sha384, sizeof(u.zip_sha384));
-    if (check_owner(r, &versions, file->sha384, &signed_, &version, err) < 0
-        || (!u.dry_run && acts_ready(operate_acts(o), err) < 0) || update_run(w, &u, answer, err) < 0)
+    if (check_owner(r, &versions, file->sha384, &signed_, &u.version, err) < 0)
         return -1;
-    return signed_ && !u.dry_run ? owner_version_accept(&versions, version, err) : 0;
+    u.version = signed_ ? u.version : 0;
+    return !u.dry_run && acts_ready(operate_acts(o), err) < 0 ? -1 : update_run(w, &u, answer, err);
+}
+
+/* The new workload runs, or the old one: a journal that cannot be written changes nothing of that. */
+static void record(struct request *r, const struct uploaded *file, const struct err *failure, json_t *answer)
+{
+    struct err err = { 0 };
+    char hex[97], text[ERR_TEXT_MAX];
+    AUTO(json_drop)
+    json_t *what = json_pack("{s:s}", "zip_sha384", hex_to(hex, bytes_of(file->sha384, 48)));
+    if (operate_record(r, "update-workload", what, failure, &err) == 0)
+        return;
+    log_err(LOG_LEVEL_ERROR, "update", &err);
+    if (answer)
+        json_object_set_new(answer, "warnings", json_pack("[s]", err_text(&err, text, sizeof(text))));
 }
 
 static int work(struct request *r, struct buf *out, struct err *err)
@@ -95,18 +109,11 @@ static int work(struct request *r, struct buf *out, struct err *err)
     const char *dry = query_get(&r->query, "dry_run");
     AUTO(json_drop) json_t *answer = NULL;
     struct uploaded file;
-    struct err why = { 0 };
-    char hex[97];
     int rc = upload_end(r->upload, &file, err);
     if (rc == 0) {
-        rc = update(r, w, &file, &answer, &why);
-        AUTO(json_drop)
-        json_t *what = json_pack("{s:s}", "zip_sha384", hex_to(hex, bytes_of(file.sha384, 48)));
-        if (!(dry && *dry == '1')
-            && operate_record(r, "update-workload", what, rc < 0 ? &why : NULL, err) < 0)
-            rc = -1;
-        else if (rc < 0)
-            *err = why;
+        rc = update(r, w, &file, &answer, err);
+        if (!(dry && *dry == '1'))
+            record(r, &file, rc < 0 ? err : NULL, answer);
     }
     atomic_store(&w->busy, false);
     if (rc < 0)

@@ -114,7 +114,7 @@ int update_note_write(const struct update_places *p, const struct update_note *n
     json_put_string(&text, bytes_str(note->boot_id));
     buf_printf(&text, ",\"phase\":\"%s\",\"next\":\"", phases[note->phase]);
     hex_put(&text, bytes_of(note->next, sizeof(note->next)));
-    buf_printf(&text, "\",\"events\":%zu}\n", note->events);
+    buf_printf(&text, "\",\"events\":%zu,\"version\":\"%016" PRIx64 "\"}\n", note->events, note->version);
     if (buf_check(&text, "update.json", err) < 0)
         return -1;
     return file_write_atomic(p->note, buf_bytes(&text), 0600, err);
@@ -124,25 +124,31 @@ void update_note_read(const struct update_places *p, struct update_note *out)
 {
     AUTO(free_u8) uint8_t *text = NULL;
     AUTO(json_drop) json_t *root = NULL;
+    struct update_note note = { .phase = UPDATE_NONE };
     struct err ignored = { 0 };
+    uint8_t number[8];
     size_t n;
-    *out = (struct update_note){ .phase = UPDATE_NONE };
+    *out = note;
     if (file_read(p->note, NOTE_MAX, &text, &n, &ignored) < 0
         || json_parse(bytes_of(text, n), NOTE_MAX, &root, &ignored) < 0)
         return;
     const char *boot = json_string_value(json_object_get(root, "boot_id"));
     const char *phase = json_string_value(json_object_get(root, "phase"));
     const char *next = json_string_value(json_object_get(root, "next"));
+    const char *version = json_string_value(json_object_get(root, "version"));
     const json_t *events = json_object_get(root, "events");
-    if (!boot || !phase || !next || !json_is_integer(events) || json_integer_value(events) < 0
-        || hex_decode_fixed(bytes_str(next), out->next, 48, &ignored) < 0)
+    if (!boot || !phase || !next || !version || !json_is_integer(events) || json_integer_value(events) < 0
+        || hex_decode_fixed(bytes_str(next), note.next, sizeof(note.next), &ignored) < 0
+        || hex_decode_fixed(bytes_str(version), number, sizeof(number), &ignored) < 0)
         return;
-    snprintf(out->boot_id, sizeof(out->boot_id), "%s", boot);
-    out->events = (size_t)json_integer_value(events);
+    snprintf(note.boot_id, sizeof(note.boot_id), "%s", boot);
+    note.version = be_uint(number, sizeof(number));
+    note.events = (size_t)json_integer_value(events);
     for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
         if (!strcmp(phases[i], phase))
-            out->phase = (enum update_phase)i;
+            note.phase = (enum update_phase)i;
     }
+    *out = note;
 }
 
 void update_note_remove(const struct update_places *p)

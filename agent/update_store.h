@@ -42,6 +42,7 @@ struct update_note {
     enum update_phase phase;
     char boot_id[64];
     uint8_t next[48]; /* fingerprint */
+    uint64_t version; /* the owner's; 0: none */
     size_t events;    /* of the workload log before the update began */
 };
 

@@ -357,6 +357,100 @@ class Updates(Case):
             self.assertIn("not above 7", body["error"])
         self.assertEqual(m.update(data, headers=headers(8))[0], 200)
 
+    def owned(self):
+        """A machine with an owner, and what signs an update for him."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
+        self.addCleanup(workload.drop)
+        m = Machine(workload)
+        self.addCleanup(m.__exit__)
+        m.token = "-"
+        m.start()
+        m.wait()
+        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
+        status, _, body = m.agent.request("external", "GET", "/api-token", {"X-Owner-Signature": sign(
+            b"cvm-agent/api-token\0" + hashlib.sha256(m.agent.tls_spki()).digest())})
+        self.assertEqual(status, 200, body)
+        m.token = body.decode()
+
+        def update(new, n):
+            data = zip_of(new.path)
+            return m.update(data, headers={"X-Owner-Version": str(n), "X-Owner-Signature": sign(
+                b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())})
+        return m, update
+
+    def test_a_version_is_taken_once_whenever_it_is_killed(self):
+        m, update = self.owned()
+        points = ["update-applied", "update-healthy", "update-accepted", "update-stored", "update-settled"]
+        for number, point in enumerate(points, 1):
+            m.agent.stop()
+            os.environ["CVM_FAULT"] = point
+            try:
+                m.start()
+                m.wait()
+            finally:
+                del os.environ["CVM_FAULT"]
+            new, other = self.next_of(m), self.next_of(m)
+            new.write("config/page", f"page {number}\n")
+            other.write("config/page", f"other {number}\n")
+            with self.assertRaises((http.client.HTTPException, OSError)):
+                update(new, number)
+            m.agent.process.wait(20)
+            m.start()
+            m.wait()
+            status, body = update(other, number)
+            self.assertEqual(status, 200 if point == "update-applied" else 403, (point, body))
+            if status == 403:
+                self.assertIn(f"not above {number}", body["error"])
+            self.runs(m, other if status == 200 else new)
+
+    def while_it_starts(self, m, update, act):
+        """An update, and what happens once it is measured."""
+        answers = []
+        before = m.log_types().count("update")
+        updating = threading.Thread(target=lambda: answers.append(update()))
+        updating.start()
+        while updating.is_alive() and m.log_types().count("update") == before:
+            time.sleep(0.01)
+        act()
+        updating.join()
+        return answers[0]
+
+    def test_a_version_that_cannot_be_kept(self):
+        m, update = self.owned()
+        new, kept = self.next_of(m), os.path.join(m.state, "owner_version.json")
+        new.write("config/page", "two\n")
+        status, body = self.while_it_starts(m, lambda: update(new, 1), lambda: os.mkdir(kept))
+        self.assertEqual(status, 500, body)
+        self.assertRegex(body["error"], "the old workload runs: .*owner_version.json")
+        self.runs(m, m.workload)
+        self.assertEqual(m.log_types().count("rollback"), 1)
+        os.rmdir(kept)
+        status, body = update(new, 1)
+        self.assertEqual(status, 200, body)
+        self.runs(m, new)
+
+    def test_a_journal_that_cannot_be_written(self):
+        """The new workload runs: an error would say that it does not."""
+        m = self.machine()
+        new, acts = self.next_of(m), os.path.join(m.state, "acts.jsonl")
+        new.write("config/page", "two\n")
+        status, body = self.while_it_starts(m, lambda: m.update(zip_of(new.path)), lambda: os.rename(acts, acts + ".away"))
+        self.assertEqual((status, body.get("status")), (200, "updated"), body)
+        self.assertEqual(len(body["warnings"]), 1)
+        self.assertIn("acts.jsonl", body["warnings"][0])
+        os.rename(acts + ".away", acts)
+        self.runs(m, new)
+        # of an update that failed the answer says why
+        bad = self.next_of(m)
+        bad.write("docker-compose.yml", COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
+        status, body = self.while_it_starts(m, lambda: m.update(zip_of(bad.path)), lambda: os.rename(acts, acts + ".away"))
+        self.assertEqual(status, 503, body)
+        self.assertIn("the old workload runs", body["error"])
+        os.rename(acts + ".away", acts)
+        self.runs(m, new)
+
     def test_an_old_version_beyond_the_boot(self):
         """On Azure the TPM is inside the TEE and remembers."""
         key = ec.generate_private_key(ec.SECP256R1())
