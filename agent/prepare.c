@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "workload/image_tar.h"
 #include "workload/path.h"
 
@@ -335,4 +336,11 @@ int prepare_images(struct prepared *p, const struct runner *runner, struct err *
     if ((runner && get_images(p, runner, err) < 0) || make_plan(p, runner != NULL, err) < 0)
         return err_while(err, "images");
     return 0;
+}
+
+void prepare_tidy_images(const struct workload *w)
+{
+    struct err err = { 0 };
+    if (runner_tidy_images(&w->runner, w->now->images, w->now->compose->service_count, &err) < 0)
+        log_err(LOG_LEVEL_WARNING, "images", &err);
 }

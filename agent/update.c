@@ -318,6 +318,7 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
     rc = rc < 0 ? rc : judge(&s, err);
     if (rc < 0 || u->dry_run) {
         (void)!folder_remove(AT_FDCWD, s.places.next, NULL);
+        prepare_tidy_images(w);
         return rc < 0 ? rc : update_answer_dry(s.next->plan, s.diff, s.refused, answer, err);
     }
     if (w->before)
@@ -325,5 +326,6 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
     rc = carry_out(&s, err);
     if (w->after)
         w->after(w->ctx, w);
+    prepare_tidy_images(w);
     return rc < 0 ? rc : update_answer_done(w, s.diff, answer, err);
 }

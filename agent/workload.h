@@ -82,6 +82,10 @@ MUST_USE int prepare_read(struct workload_tree *tree, const char *etc,
  *  @return 0, or -1: ERR_DENIED (signature policy), ERR_NOT_FOUND, ERR_UNAVAILABLE, ERR_INPUT */
 MUST_USE int prepare_images(struct prepared *p, const struct runner *runner, struct err *err);
 
+/** Removes the images that w->now has no use for: after a start and after everything that may have brought
+ * others. A failure is logged, and made good by the next call. */
+void prepare_tidy_images(const struct workload *w);
+
 /** NULL is fine; the directory stays. */
 void prepared_free(struct prepared *p);
 

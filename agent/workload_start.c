@@ -269,10 +269,11 @@ static int start_workload(struct workload_boot *s, struct err *err)
         || measure(s, p->plan, err) < 0)
         return -1;
     s->w.now = MOVE(p);
-    if (start_services(s, err) < 0)
-        return -1;
-    atomic_store(&s->state, RUNS);
-    return 0;
+    int rc = start_services(s, err);
+    if (rc == 0)
+        atomic_store(&s->state, RUNS);
+    prepare_tidy_images(&s->w); /* of an update that was killed */
+    return rc;
 }
 
 static void *run(void *arg)

@@ -74,6 +74,16 @@ MUST_USE int engine_image_pull(const struct engine *e, const char *reference, co
 MUST_USE int engine_image_id(const struct engine *e, const char *reference, char id[static ENGINE_ID_SIZE],
                              struct err *err);
 
+/** The ids of the images that the engine has and no container of it uses.
+ *  @param out  heap array of *n; the caller frees
+ *  @return 0, or -1: ERR_TOO_LARGE, ERR_UNAVAILABLE */
+MUST_USE int engine_images_idle(const struct engine *e, char (**out)[ENGINE_ID_SIZE], size_t *n,
+                                struct err *err);
+
+/** Removes an image, with all its names and the layers that no other has; one that is not there is fine. The
+ * caller makes sure that no container uses it. */
+MUST_USE int engine_image_remove(const struct engine *e, const char *id, struct err *err);
+
 /** Creates a network or a volume; one that is there already with the same name is fine.
  *  @param body  a request body of libpod; "name" or "Name" in it */
 MUST_USE int engine_network_create(const struct engine *e, const char *name, const json_t *body,

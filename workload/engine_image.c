@@ -114,3 +114,68 @@ int engine_image_id(const struct engine *e, const char *reference, char id[stati
         return -1;
     return engine_id(engine_text(answer, "Id"), id, err);
 }
+
+/* ---- those that nobody uses ---- */
+
+static int get_list(const struct engine *e, const char *what, json_t **out, struct err *err)
+{
+    struct engine_path path = engine_path_of(e, what, NULL);
+    const struct engine_call call = { .method = "GET", .path = &path };
+    if (engine_json(e, &call, out, err) < 0)
+        return -1;
+    size_t n = json_array_size(*out);
+    return n <= ENGINE_LIST_MAX ? 0
+                                : err_set(err, ERR_TOO_LARGE, 0, "the container engine lists %zu things", n);
+}
+
+/* @return 1 if one of the containers has the image, 0 if none has, -1 */
+static int in_use(const json_t *containers, const char *image, struct err *err)
+{
+    for (size_t i = 0; i < json_array_size(containers); i++) {
+        char id[ENGINE_ID_SIZE];
+        if (engine_id(engine_text(json_array_get(containers, i), "ImageID"), id, err) < 0)
+            return -1; /* which one it uses is not known: nothing is idle for certain */
+        if (!strcmp(id, image))
+            return 1;
+    }
+    return 0;
+}
+
+int engine_images_idle(const struct engine *e, char (**out)[ENGINE_ID_SIZE], size_t *n, struct err *err)
+{
+    AUTO(json_drop) json_t *images = NULL;
+    AUTO(json_drop) json_t *containers = NULL;
+    size_t found = 0;
+    if (get_list(e, "/images/json", &images, err) < 0
+        || get_list(e, "/containers/json?all=true", &containers, err) < 0)
+        return err_while(err, "list images");
+    AUTO(free_str) char *memory = calloc(json_array_size(images) + 1, ENGINE_ID_SIZE);
+    if (!memory)
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a list of images");
+    char(*ids)[ENGINE_ID_SIZE] = (char(*)[ENGINE_ID_SIZE])memory;
+    for (size_t i = 0; i < json_array_size(images); i++) {
+        int used = engine_id(engine_text(json_array_get(images, i), "Id"), ids[found], err);
+        used = used < 0 ? used : in_use(containers, ids[found], err);
+        if (used < 0)
+            return err_while(err, "list images");
+        found += !used;
+    }
+    *out = ids;
+    *n = found;
+    memory = NULL; /* the caller's */
+    return 0;
+}
+
+/* By force, for one with several names would stay otherwise. */
+int engine_image_remove(const struct engine *e, const char *id, struct err *err)
+{
+    struct err why = { 0 };
+    struct engine_path path = engine_path_of(e, "/images/", id);
+    engine_path_add(&path, "?force=true", NULL);
+    const struct engine_call call = { .method = "DELETE", .path = &path, .deadline_ms = 2 * ENGINE_QUICK_MS };
+    if (engine_do(e, &call, NULL, &why) >= 0 || why.kind == ERR_NOT_FOUND)
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}

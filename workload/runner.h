@@ -99,6 +99,13 @@ struct runner_sources {
 MUST_USE int runner_images(const struct runner *r, const struct compose *c, const struct runner_sources *from,
                            struct runner_image *out, struct err *err);
 
+/** Removes the images that neither a container nor one of keep uses: what updates, also those that were
+ * refused or tried, have left. The engine's storage is ours alone, and in memory.
+ *  @param keep  of the workload that runs
+ *  @return 0, or -1 with the first failure; the others are removed all the same */
+MUST_USE int runner_tidy_images(const struct runner *r, const struct runner_image *keep, size_t n,
+                                struct err *err);
+
 /** Watches the project's containers: runs health checks when they are due and tells what changed. */
 struct runner_watch;
 

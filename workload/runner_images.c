@@ -115,3 +115,27 @@ int runner_images(const struct runner *r, const struct compose *c, const struct 
     }
     return 0;
 }
+
+static bool kept(const struct runner_image *keep, size_t n, const char *id)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(keep[i].id, id))
+            return true;
+    }
+    return false;
+}
+
+int runner_tidy_images(const struct runner *r, const struct runner_image *keep, size_t n, struct err *err)
+{
+    char(*idle)[ENGINE_ID_SIZE];
+    size_t found;
+    int rc = 0;
+    if (engine_images_idle(&r->engine, &idle, &found, err) < 0)
+        return -1;
+    for (size_t i = 0; i < found; i++) {
+        if (!kept(keep, n, idle[i]) && engine_image_remove(&r->engine, idle[i], rc ? NULL : err) < 0)
+            rc = -1;
+    }
+    free(idle);
+    return rc < 0 ? err_while(err, "remove images that nobody uses") : 0;
+}

@@ -32,7 +32,7 @@ def layer(files=None):
 
 
 def write_archive(path, name, command, files=None, **config):
-    """Writes a docker-archive; returns the image id."""
+    """Writes a docker-archive of one image with a name, several or none; returns the image id."""
     blob = layer(files)
     diff = hashlib.sha256(blob).hexdigest()
     settings = {"architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00Z",
@@ -41,7 +41,7 @@ def write_archive(path, name, command, files=None, **config):
                 "history": [{"created": "2024-01-01T00:00:00Z"}]}
     text = json.dumps(settings).encode()
     image = hashlib.sha256(text).hexdigest()
-    manifest = [{"Config": image + ".json", "RepoTags": [name] if name else [], "Layers": [diff + "/layer.tar"]}]
+    manifest = [{"Config": image + ".json", "RepoTags": [name] if isinstance(name, str) else list(name or []), "Layers": [diff + "/layer.tar"]}]
     with tarfile.open(path, "w") as tar:
         _member(tar, image + ".json", text)
         _member(tar, diff + "/layer.tar", blob)

@@ -1,6 +1,7 @@
 """Updates, logs and maintenance of a workload that runs: real podman, an emulated machine, the real verifier.
 usage: test_update.py BIN_DIR [TESTS]"""
 import base64
+import glob
 import hashlib
 import http.client
 import io
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_workload as rig  # noqa: E402  enters namespaces of its own, takes BIN_DIR from the arguments
+import images  # noqa: E402
 
 ALL = {"workload_config": {"services": {"allow_update": True, "allow_remove": True, "allow_add_new_service": True}}}
 BOUNDARY = "----update"
@@ -69,6 +71,11 @@ class Machine(rig.Machine):
 
     def ids(self):
         return {k: v["Id"] for k, v in self.containers().items()}
+
+    def images(self):
+        status, found = self.engine("GET", "/images/json?all=true")
+        assert status == 200, found
+        return {i["Id"].removeprefix("sha256:") for i in found}
 
     def log_types(self):
         return [e["type"] for e in self.agent.get("/collaterals/x")["workload_log"]]
@@ -200,6 +207,57 @@ class Updates(Case):
         self.assertEqual(m.ids(), before)
         self.runs(m, m.workload)
         self.assertNotIn("update", m.log_types())
+
+    def test_images_that_nobody_uses_go(self):
+        m = self.machine()
+        web, = m.images() - {m.workload.image("db")}
+        new, db = self.next_of(m), None
+        for marker in "2", "3", "4":
+            db = new.image("db", marker)
+            status, done = m.update(zip_of(new.path))
+            self.assertEqual((status, done.get("services", {}).get("changed")), (200, ["db"]), done)
+            self.assertEqual(m.images(), {web, db})
+        self.runs(m, new)
+        # tried, refused, rolled back: the old ones stay, and no other does
+        other = self.next_of(m)
+        other.image("db", "5")
+        status, dry = m.update(zip_of(other.path), "?dry_run=1")
+        self.assertEqual((status, dry["services"]["changed"]), (200, ["db"]), dry)
+        self.assertEqual(m.images(), {web, db})
+        self.assertEqual(m.update(zip_of(other.path, extra=[("workload/more.tar", "no archive")]))[0], 400)
+        other.write("docker-compose.yml", COMPOSE.replace("image: localhost/web:1", "image: 127.0.0.1:1/none:1"))
+        self.assertEqual(m.update(zip_of(other.path))[0], 503)
+        self.assertEqual(m.images(), {web, db})
+        other.write("docker-compose.yml", COMPOSE.replace("image: localhost/db:1", "image: localhost/db:1\n    command: [/bin/busybox, 'false']"))
+        status, body = m.update(zip_of(other.path))
+        self.assertEqual(status, 503, body)
+        self.assertIn("the old workload runs", body["error"])
+        self.assertEqual(m.images(), {web, db})
+        self.runs(m, new)
+        # a killed update's go with the next start, also one with several names
+        m.agent.stop()
+        os.environ["CVM_FAULT"] = "update-measured"
+        try:
+            m.start()
+            m.wait()
+        finally:
+            del os.environ["CVM_FAULT"]
+        other = self.next_of(m)
+        killed = images.write_archive(os.path.join(other.path, "db.tar"), ["localhost/db:1", "localhost/other:1", "localhost/other:2"],
+                                      ["/bin/busybox", "sleep", "999"])
+        with self.assertRaises((http.client.HTTPException, OSError)):
+            m.update(zip_of(other.path))
+        m.agent.process.wait(20)
+        if not rig.DOCKER:  # whose storage has another form
+            stored = glob.glob(m.state + "/**/engine/storage/*-images/*", recursive=True)
+            self.assertEqual({os.path.basename(f) for f in stored if os.path.isdir(f)}, {web, db, killed})
+        m.start()
+        m.wait()
+        until = time.monotonic() + 20
+        while killed in m.images() and time.monotonic() < until:
+            time.sleep(0.1)
+        self.assertEqual(m.images(), {web, db})
+        self.runs(m, new)
 
     def test_one_at_a_time(self):
         m = self.machine()

@@ -186,8 +186,9 @@ if(CVM_EMULATOR)
     cvm_engine_test(test_workload_docker docker 40 300)
     cvm_script_test(test_update_docker /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
         ${CMAKE_BINARY_DIR}/bin --docker Updates.test_what_changed_is_replaced_and_nothing_else
-        Updates.test_a_service_that_does_not_come_up Updates.test_logs Updates.test_maintenance)
-    cvm_engine_test(test_update_docker docker 90 300)
+        Updates.test_images_that_nobody_uses_go Updates.test_a_service_that_does_not_come_up Updates.test_logs
+        Updates.test_maintenance)
+    cvm_engine_test(test_update_docker docker 110 300)
 endif()
 cvm_script_test(test_engine /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_engine.py ${CMAKE_BINARY_DIR}/bin)
 cvm_engine_test(test_engine podman 90 300)
