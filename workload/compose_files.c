@@ -15,7 +15,7 @@ static void file_target(struct compose_reader *r, struct compose_file_use *use, 
         use->target = use->name;
     if (*use->target != '/')
         use->target = compose_printf(r, "%s%s", folder, use->target);
-    compose_container_path(r, use->target, use->at, "target");
+    use->target = compose_container_path(r, use->target, use->at, "target");
 }
 
 static void file_use(struct compose_reader *r, const struct yaml_node *v, const char *what,

@@ -89,6 +89,41 @@ static void link_files(struct compose_reader *r, const struct compose_service *s
     }
 }
 
+struct target {
+    const char *path;
+    struct compose_at at;
+};
+
+static int by_path_then_place(const void *a, const void *b)
+{
+    const struct target *x = a, *y = b;
+    int order = strcmp(x->path, y->path);
+    if (order == 0)
+        order = (x->at.line > y->at.line) - (x->at.line < y->at.line);
+    return order ? order : (x->at.column > y->at.column) - (x->at.column < y->at.column);
+}
+
+/* Two at one place: one would hide the other, or the engine would refuse them. */
+static void link_targets(struct compose_reader *r, const struct compose_service *s)
+{
+    const size_t files = s->secret_count + s->config_count;
+    struct target *all = compose_take(r, s->mount_count + files + 1, sizeof(*all));
+    size_t n = 0;
+    for (size_t i = 0; i < s->mount_count; i++)
+        all[n++] = (struct target){ s->mounts[i].target, s->mounts[i].at };
+    for (size_t i = 0; i < files; i++) {
+        const struct compose_file_use *use =
+            i < s->secret_count ? &s->secrets[i] : &s->configs[i - s->secret_count];
+        all[n++] = (struct target){ use->target, use->at };
+    }
+    qsort(all, n, sizeof(*all), by_path_then_place);
+    for (size_t i = 1; i < n; i++) {
+        if (!strcmp(all[i - 1].path, all[i].path))
+            compose_fail(r, all[i].at, "services.%s: something is at %.200s already (line %u)", s->name,
+                         all[i].path, all[i - 1].at.line);
+    }
+}
+
 /* ---- the order ---- */
 
 /* network_mode: service:NAME needs that container too. @return its index, or SIZE_MAX */
@@ -184,6 +219,7 @@ void compose_link(struct compose_reader *r)
         struct compose_service *s = &c->services[i];
         link_networks(r, s);
         link_files(r, s);
+        link_targets(r, s);
         link_depends(r, s);
         for (size_t k = 0; k < i; k++) {
             const struct compose_service *other = &c->services[k];

@@ -5,6 +5,8 @@
 
 #include <limits.h>
 
+#define CONTAINER_PATH_MAX 1024
+
 /* Bind mounts come from the workload's private copy. Everything else there is belongs to the machine. */
 static void set_bind(struct compose_reader *r, struct compose_service *s, struct compose_mount *m,
                      const char *source)
@@ -35,13 +37,28 @@ static void set_bind(struct compose_reader *r, struct compose_service *s, struct
     compose_refuse(r, s, m->at, gives, setting);
 }
 
+/* Into one form: single slashes, no "." and none at the end, so that targets can be compared. */
 const char *compose_container_path(struct compose_reader *r, const char *text, struct compose_at at,
                                    const char *what)
 {
-    size_t n = strlen(text);
-    if (*text != '/' || n > 1024 || strstr(text, "/../") || (n >= 3 && !strcmp(text + n - 3, "/..")))
-        compose_fail(r, at, "%s: \"%.60s\": want an absolute path in the container, without ..", what, text);
-    return text;
+    char *out = compose_take(r, strlen(text) + 2, 1);
+    size_t n = 0;
+    bool fine = *text == '/' && strlen(text) <= CONTAINER_PATH_MAX;
+    for (const char *p = text; fine && *p;) {
+        p += strspn(p, "/");
+        size_t length = strcspn(p, "/");
+        fine = length != 2 || strncmp(p, "..", 2) != 0;
+        if (length && !(length == 1 && *p == '.')) {
+            out[n++] = '/';
+            memcpy(out + n, p, length);
+            n += length;
+        }
+        p += length;
+    }
+    if (!fine || !n)
+        compose_fail(r, at, "%s: \"%.60s\": want an absolute path in the container below /, without ..", what,
+                     text);
+    return out;
 }
 
 static void short_options(struct compose_reader *r, const struct yaml_node *v, const char *options,

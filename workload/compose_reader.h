@@ -147,8 +147,8 @@ void compose_read_logging(struct compose_reader *r, const struct yaml_node *v, v
 /** Reads services.NAME. */
 void compose_read_service(struct compose_reader *r, const struct yaml_pair *pair, struct compose_service *s);
 
-/** An absolute path in a container. One that leaves the container's own tree by ".." would be read
- * differently by different engines: it is refused. */
+/** An absolute path in a container, in one form: "/a//./b/" is "/a/b". One that leaves the container's own
+ * tree by ".." would be read differently by different engines: it is refused. */
 const char *compose_container_path(struct compose_reader *r, const char *text, struct compose_at at,
                                    const char *what);
 

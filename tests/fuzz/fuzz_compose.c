@@ -10,7 +10,8 @@ static void check_mounts(const struct compose_service *s)
 {
     for (size_t i = 0; i < s->mount_count; i++) {
         const struct compose_mount *m = &s->mounts[i];
-        CHECK(m->target && *m->target == '/');
+        size_t n = m->target ? strlen(m->target) : 0; /* in its final form */
+        CHECK(n > 1 && *m->target == '/' && m->target[n - 1] != '/' && !strstr(m->target, "//"));
         if (m->type != COMPOSE_BIND)
             continue;
         char again[4096];

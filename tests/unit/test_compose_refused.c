@@ -26,6 +26,28 @@ static void check(const struct row *rows, size_t n, const char *head)
     }
 }
 
+static void two_files_at_one_place(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        { "    secrets: [x, y]\nsecrets: {x: {file: a}, y: {file: b}}\n", "", NULL },
+        { "    secrets: [x, {source: y, target: x}]\nsecrets: {x: {file: a}, y: {file: b}}\n", "4, column 18",
+          "something is at /run/secrets/x already" },
+        { "    configs: [x]\n    tmpfs: [/x/]\nconfigs: {x: {file: a}}\n", "5, column 13",
+          "something is at /x already" },
+        { "    configs: [x, {source: x, target: //run/./secrets/y}]\n    secrets: [y]\n"
+          "configs: {x: {file: a}}\nsecrets: {y: {file: b}}\n",
+          "5, column 15", "something is at /run/secrets/y already (line 4)" },
+    };
+    struct compose *c = NULL;
+    struct err err = { 0 };
+    char yaml[512];
+    snprintf(yaml, sizeof(yaml), "services:\n  s:\n    image: a.b/c\n%s", rows[0].yaml);
+    assert_int_equal(compose_parse(bytes_str(yaml), bytes_str(""), &c, &err), 0);
+    compose_free(c);
+    check(rows + 1, ARRAY_SIZE(rows) - 1, "services:\n  s:\n    image: a.b/c\n");
+}
+
 static void the_file(void **state)
 {
     (void)state;
@@ -134,6 +156,12 @@ static void members(void **state)
           "propagation" },
         { "volumes: [{type: volume, source: ../x, target: /c}]", "4, column 15", "letters, digits" },
         { "volumes: [{type: tmpfs, target: /c, tmpfs: {mode: 777}}]", "4, column 55", "octal" },
+        { "volumes: [\"./a:/\"]", "4, column 15", "below /" },
+        { "volumes: [\"./a:/./\"]", "4, column 15", "below /" },
+        { "volumes: [\"./a:/c/..\"]", "4, column 15", "without .." },
+        { "volumes: [\"./a:/c\", \"./b:/c/\"]", "4, column 25", "something is at /c already (line 4)" },
+        { "volumes: [\"./a:/c\"]\n    tmpfs: /./c:size=1m", "5, column 12", "something is at /c already" },
+        { "tmpfs: [/a, /b, //a]", "4, column 21", "something is at /a already" },
         { "tmpfs: [x]", "4, column 13", "absolute path" },
         { "tmpfs: ['/x:uid=5']", "4, column 13", "option \"uid=5\" is not supported" },
         { "tmpfs: [/y, '/x:size=10%']", "4, column 17", "size" },
@@ -392,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file),
         cmocka_unit_test(members),
+        cmocka_unit_test(two_files_at_one_place),
         cmocka_unit_test(what_gives_the_machine),
         cmocka_unit_test(cycles),
         cmocka_unit_test(dotenv_lines),

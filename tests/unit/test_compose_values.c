@@ -114,7 +114,7 @@ static void environments_leave_nothing_behind(void **state)
 {
     (void)state;
     AUTO(compose_drop) struct compose *c = parse_service("env_file: config/a");
-    for (int i = 0; i < 130; i++) {
+    for (int i = 0; i < 70; i++) {
         AUTO(compose_memory_drop) struct compose_memory *memory = NULL;
         struct compose_pairs out;
         struct err err = { 0 };

@@ -92,10 +92,15 @@ static const struct row rows[] = {
       "hides" },
     { "  s: {" OK_IMAGE ",\n    tmpfs: [/run/cvm-agent/x]}\n", SERV("\"agent_socket_targets\":[\"s\"]"),
       LINT_ERROR, 3, "hides" },
+    { "  s: {" OK_IMAGE ",\n    tmpfs: [/run//cvm-agent/]}\n", SERV("\"agent_socket_targets\":[\"s\"]"),
+      LINT_ERROR, 3, "hides" },
     { "  s: {" OK_IMAGE ",\n    secrets: [{source: x, uid: 65536}]}\nsecrets: {x: {file: secrets/key}}\n",
       "{}", LINT_ERROR, 3, "id 65536: a container has the ids 0 to 65535" },
     { "  s: {" OK_IMAGE
       ", tmpfs: [/run],\n    secrets: [{source: x, mode: 0400}]}\nsecrets: {x: {file: secrets/key}}\n",
+      "{}", LINT_ERROR, 3, "/run/secrets/x lies in the mount /run" },
+    { "  s: {" OK_IMAGE
+      ", tmpfs: [/run/],\n    secrets: [{source: x, mode: 0400}]}\nsecrets: {x: {file: secrets/key}}\n",
       "{}", LINT_ERROR, 3, "/run/secrets/x lies in the mount /run" },
     { "  s: {" OK_IMAGE
       ", read_only: true,\n    secrets: [{source: x, gid: 4}]}\nsecrets: {x: {file: secrets/key}}\n",
