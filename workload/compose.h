@@ -130,8 +130,8 @@ struct compose_service {
     const char *name;
     struct compose_at at;
     struct compose_text image;
-    const char *container_name, *hostname, *domainname, *working_dir, *user,
-        *stop_signal; /* NULL: not written */
+    const char *container_name, *hostname, *domainname, *working_dir, *user; /* NULL: not written */
+    int stop_signal;                                                         /* its number; 0: not written */
     struct compose_list command, entrypoint;
     struct compose_pairs environment; /* of `environment:`; compose_environment() adds env_file */
     struct compose_list env_files;    /* paths below the workload directory */

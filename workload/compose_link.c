@@ -18,13 +18,24 @@ static size_t find_service(const struct compose *c, const char *name)
     return SIZE_MAX;
 }
 
-static bool has_network(const struct compose *c, const char *name)
+static const struct compose_network *find_network(const struct compose *c, const char *name)
 {
     for (size_t i = 0; i < c->network_count; i++) {
         if (!strcmp(c->networks[i].name, name))
-            return true;
+            return &c->networks[i];
     }
-    return false;
+    return NULL;
+}
+
+/* A network without subnets gets one from the engine: an address there is a guess. */
+static void check_address(struct compose_reader *r, const struct compose_network *n,
+                          const struct compose_network_use *use, const char *address)
+{
+    bool found = !address || n->subnet_count == 0;
+    for (size_t i = 0; i < n->subnet_count && !found; i++)
+        found = compose_in_subnet(n->subnets[i].subnet, address);
+    if (!found)
+        compose_fail(r, use->at, "networks: %.60s is in no subnet of \"%.60s\"", address, use->network);
 }
 
 static bool has_volume(const struct compose *c, const char *name)
@@ -59,8 +70,12 @@ static void link_networks(struct compose_reader *r, struct compose_service *s)
             if (!strcmp(s->networks[k].network, use->network))
                 compose_fail(r, use->at, "networks: \"%.60s\" twice", use->network);
         }
-        if (has_network(c, use->network))
+        const struct compose_network *n = find_network(c, use->network);
+        if (n) {
+            check_address(r, n, use, use->ipv4);
+            check_address(r, n, use, use->ipv6);
             continue;
+        }
         if (strcmp(use->network, "default") != 0)
             compose_fail(r, use->at, "networks: \"%.60s\" is not below networks: of the file", use->network);
         if (!c->networks)

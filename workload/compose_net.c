@@ -1,4 +1,4 @@
-/* ports, expose, networks, network_mode of services, and networks: of the file. */
+/* ports, expose, networks, network_mode of services. */
 #include "base/auto.h"
 #include "workload/compose_reader.h"
 
@@ -28,7 +28,7 @@ static unsigned range(const char *p, size_t n, uint16_t *first)
     return value[1] - value[0] + 1;
 }
 
-static bool is_address(const char *text)
+bool compose_is_address(const char *text)
 {
     unsigned char raw[16];
     return inet_pton(AF_INET, text, raw) == 1 || inet_pton(AF_INET6, text, raw) == 1;
@@ -68,7 +68,7 @@ static void short_port(struct compose_reader *r, const struct yaml_node *v, stru
             p->host_ip = compose_copy(r, ip);
         }
     }
-    if (host_count != count || (p->host_ip && !is_address(p->host_ip)))
+    if (host_count != count || (p->host_ip && !compose_is_address(p->host_ip)))
         bad_port(r, v->at, text);
     p->count = (uint16_t)count;
 }
@@ -88,7 +88,7 @@ static void long_port(struct compose_reader *r, const struct yaml_node *v, struc
             count = range(text, strlen(text), &p->container);
         else if (!strcmp(key, "published"))
             host_count = range(text, strlen(text), &p->host);
-        else if (!strcmp(key, "host_ip") && is_address(text))
+        else if (!strcmp(key, "host_ip") && compose_is_address(text))
             p->host_ip = text;
         else if (!strcmp(key, "protocol") && (!strcmp(text, "tcp") || !strcmp(text, "udp")))
             p->udp = *text == 'u';
@@ -131,11 +131,11 @@ void compose_read_expose(struct compose_reader *r, const struct yaml_node *v, vo
 
 /* ---- networks of a service ---- */
 
-static const char *address(struct compose_reader *r, const struct yaml_node *v, const char *what)
+static const char *address(struct compose_reader *r, const struct yaml_node *v, const char *what, bool six)
 {
     const char *text = yaml_text(r, v, what);
-    if (!is_address(text))
-        compose_fail(r, v->at, "%s: \"%.60s\" is no address", what, text);
+    if (!compose_is_address(text) || six != (strchr(text, ':') != NULL))
+        compose_fail(r, v->at, "%s: \"%.60s\" is no address of IPv%c", what, text, six ? '6' : '4');
     return text;
 }
 
@@ -146,12 +146,12 @@ static void read_aliases(struct compose_reader *r, const struct yaml_node *v, vo
 
 static void read_ipv4(struct compose_reader *r, const struct yaml_node *v, void *target)
 {
-    ((struct compose_network_use *)target)->ipv4 = address(r, v, "ipv4_address");
+    ((struct compose_network_use *)target)->ipv4 = address(r, v, "ipv4_address", false);
 }
 
 static void read_ipv6(struct compose_reader *r, const struct yaml_node *v, void *target)
 {
-    ((struct compose_network_use *)target)->ipv6 = address(r, v, "ipv6_address");
+    ((struct compose_network_use *)target)->ipv6 = address(r, v, "ipv6_address", true);
 }
 
 void compose_read_networks(struct compose_reader *r, const struct yaml_node *v, void *target)
@@ -188,137 +188,4 @@ void compose_read_network_mode(struct compose_reader *r, const struct yaml_node 
         && strncmp(mode, "service:", 8) != 0)
         compose_fail(r, v->at, "network_mode: \"%.60s\": want bridge, none, host or service:NAME", mode);
     ((struct compose_service *)target)->network_mode = (struct compose_text){ mode, v->at };
-}
-
-/* ---- networks: ---- */
-
-static void read_driver(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    struct compose_network *n = target;
-    n->driver = yaml_text(r, v, "driver");
-    if (strcmp(n->driver, "bridge") != 0)
-        compose_fail(r, v->at, "networks.%s.driver: \"%.40s\": want bridge", n->name, n->driver);
-}
-
-static void read_driver_opts(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    yaml_pairs(r, v, "driver_opts", "=", &((struct compose_network *)target)->driver_opts);
-}
-
-static void read_internal(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    ((struct compose_network *)target)->internal = yaml_bool(r, v, "internal");
-}
-
-static void read_enable_ipv6(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    ((struct compose_network *)target)->ipv6 = yaml_bool(r, v, "enable_ipv6");
-}
-
-static void read_labels(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    yaml_pairs(r, v, "labels", "=", &((struct compose_network *)target)->labels);
-}
-
-static void read_given(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    ((struct compose_network *)target)->given = yaml_name(r, yaml_text(r, v, "name"), v->at, "name");
-}
-
-static void read_external(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    (void)target;
-    if (yaml_bool(r, v, "external"))
-        compose_fail(r, v->at, "external: the machine has no networks but those of this file: remove it");
-}
-
-static const char *subnet_part(struct compose_reader *r, const struct yaml_node *v, const char *what,
-                               bool prefix)
-{
-    const char *text = yaml_text(r, v, what), *slash = strchr(text, '/');
-    const char *ip = slash ? compose_copy(r, bytes_of(text, (size_t)(slash - text))) : text;
-    size_t digits = slash ? strspn(slash + 1, "0123456789") : 0;
-    if (!is_address(ip) || prefix != (slash != NULL)
-        || (slash
-            && (digits == 0 || digits > 3 || slash[1 + digits]
-                || atoi(slash + 1) > (strchr(ip, ':') ? 128 : 32))))
-        compose_fail(r, v->at, "%s: \"%.60s\": want %s", what, text,
-                     prefix ? "ADDRESS/PREFIX" : "an address");
-    return text;
-}
-
-static void read_subnet(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    ((struct compose_subnet *)target)->subnet = subnet_part(r, v, "subnet", true);
-}
-
-static void read_gateway(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    ((struct compose_subnet *)target)->gateway = subnet_part(r, v, "gateway", false);
-}
-
-static void read_ip_range(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    ((struct compose_subnet *)target)->ip_range = subnet_part(r, v, "ip_range", true);
-}
-
-static void read_ipam_config(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    static const struct member members[] = {
-        { "subnet", read_subnet, NULL },
-        { "gateway", read_gateway, NULL },
-        { "ip_range", read_ip_range, NULL },
-    };
-    struct compose_network *n = target;
-    if (v->kind != YAML_LIST)
-        compose_fail(r, v->at, "ipam.config: want a list");
-    n->subnets = compose_take(r, v->n + 1, sizeof(*n->subnets));
-    for (size_t i = 0; i < v->n; i++) {
-        struct compose_subnet *subnet = &n->subnets[n->subnet_count++];
-        yaml_want_map(r, v->item[i], "ipam.config", false);
-        yaml_members(r, v->item[i], "ipam.config", members, ARRAY_SIZE(members), subnet);
-        if (!subnet->subnet)
-            compose_fail(r, v->item[i]->at, "ipam.config: subnet is missing");
-    }
-}
-
-static void read_ipam_driver(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    (void)target;
-    if (strcmp(yaml_text(r, v, "ipam.driver"), "default") != 0)
-        compose_fail(r, v->at, "ipam.driver: want default");
-}
-
-static void read_ipam(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    static const struct member members[] = {
-        { "driver", read_ipam_driver, NULL },
-        { "config", read_ipam_config, NULL },
-    };
-    if (yaml_want_map(r, v, "ipam", true))
-        yaml_members(r, v, "ipam", members, ARRAY_SIZE(members), target);
-}
-
-void compose_read_top_networks(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    static const struct member members[] = {
-        { "driver", read_driver, NULL },     { "driver_opts", read_driver_opts, NULL },
-        { "internal", read_internal, NULL }, { "enable_ipv6", read_enable_ipv6, NULL },
-        { "labels", read_labels, NULL },     { "name", read_given, NULL },
-        { "external", read_external, NULL }, { "ipam", read_ipam, NULL },
-    };
-    struct compose *c = target;
-    if (!yaml_want_map(r, v, "networks", true))
-        return;
-    c->networks = compose_take(r, v->n + 2, sizeof(*c->networks)); /* one more for "default" */
-    for (size_t i = 0; i < v->n; i++) {
-        const struct yaml_pair *pair = &v->pair[i];
-        struct compose_network *n = &c->networks[c->network_count++];
-        char where[96];
-        n->name = yaml_name(r, pair->key, pair->at, "networks");
-        n->at = pair->at;
-        snprintf(where, sizeof(where), "networks.%s", n->name);
-        if (yaml_want_map(r, pair->value, where, true))
-            yaml_members(r, pair->value, where, members, ARRAY_SIZE(members), n);
-    }
 }

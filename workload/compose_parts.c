@@ -61,6 +61,8 @@ void compose_read_healthcheck(struct compose_reader *r, const struct yaml_node *
     h->set = true;
     h->at = v->at;
     yaml_members(r, v, "healthcheck", members, ARRAY_SIZE(members), h);
+    if (!h->disable && !h->test.n)
+        compose_fail(r, v->at, "healthcheck: test is missing: the image's own check cannot be changed");
     if (h->start_interval_ns != COMPOSE_UNSET && (h->start_period_ns == COMPOSE_UNSET || !h->start_period_ns))
         compose_warn(r, v->at, "healthcheck.start_interval: has no effect without start_period");
 }

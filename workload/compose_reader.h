@@ -147,6 +147,21 @@ void compose_read_logging(struct compose_reader *r, const struct yaml_node *v, v
 /** Reads services.NAME. */
 void compose_read_service(struct compose_reader *r, const struct yaml_pair *pair, struct compose_service *s);
 
+/** Members of a service in compose_settings.c. */
+void compose_read_cap_add(struct compose_reader *r, const struct yaml_node *v, void *target);
+void compose_read_cap_drop(struct compose_reader *r, const struct yaml_node *v, void *target);
+void compose_read_stop_signal(struct compose_reader *r, const struct yaml_node *v, void *target);
+void compose_read_sysctls(struct compose_reader *r, const struct yaml_node *v, void *target);
+void compose_read_extra_hosts(struct compose_reader *r, const struct yaml_node *v, void *target);
+void compose_read_dns(struct compose_reader *r, const struct yaml_node *v, void *target);
+void compose_read_dns_search(struct compose_reader *r, const struct yaml_node *v, void *target);
+
+/** Of IPv4 or IPv6. */
+bool compose_is_address(const char *text);
+
+/** Whether address lies in ADDRESS/PREFIX; no if they are of different kinds. */
+bool compose_in_subnet(const char *subnet, const char *address);
+
 /** An absolute path in a container, in one form: "/a//./b/" is "/a/b". One that leaves the container's own
  * tree by ".." would be read differently by different engines: it is refused. */
 const char *compose_container_path(struct compose_reader *r, const char *text, struct compose_at at,

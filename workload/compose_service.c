@@ -28,7 +28,6 @@ void compose_refuse(struct compose_reader *r, struct compose_service *s, struct 
     }
 READ_TEXT(domainname)
 READ_TEXT(user)
-READ_TEXT(stop_signal)
 
 #define READ_BOOL(member)                                                                                    \
     static void read_##member(struct compose_reader *r, const struct yaml_node *v, void *target)             \
@@ -45,8 +44,6 @@ READ_BOOL(stdin_open)
     {                                                                                                        \
         yaml_list_or_text(r, v, #member, &((struct compose_service *)target)->member);                       \
     }
-READ_LIST(dns)
-READ_LIST(dns_search)
 READ_LIST(group_add)
 
 #define READ_PAIRS(member, separators)                                                                       \
@@ -55,8 +52,6 @@ READ_LIST(group_add)
         yaml_pairs(r, v, #member, separators, &((struct compose_service *)target)->member);                  \
     }
 READ_PAIRS(labels, "=")
-READ_PAIRS(sysctls, "=")
-READ_PAIRS(extra_hosts, "=:")
 
 static void read_image(struct compose_reader *r, const struct yaml_node *v, void *target)
 {
@@ -278,54 +273,6 @@ static void read_cgroup_parent(struct compose_reader *r, const struct yaml_node 
     read_refused(r, v, target, "cgroup_parent");
 }
 
-/* podman 4's defaults (containers.conf(5), default_capabilities), and the two that the contract adds. */
-static bool harmless(const char *capability)
-{
-    static const char *const names[] = { "CHOWN",   "DAC_OVERRIDE",     "FOWNER",     "FSETID",
-                                         "KILL",    "SETGID",           "SETUID",     "SETFCAP",
-                                         "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "NET_RAW" };
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (!strcmp(names[i], capability))
-            return true;
-    }
-    return false;
-}
-
-/* Upper case without "CAP_", as the engine wants it. */
-static void read_capabilities(struct compose_reader *r, const struct yaml_node *v, const char *what,
-                              struct compose_list *out)
-{
-    yaml_list(r, v, what, out);
-    for (size_t i = 0; i < out->n; i++) {
-        struct compose_text *t = &out->item[i];
-        char *name = compose_copy(r, bytes_str(t->text));
-        for (char *p = name; *p; p++) {
-            if (*p >= 'a' && *p <= 'z')
-                *p = (char)(*p - 'a' + 'A');
-            else if (!(*p >= 'A' && *p <= 'Z') && *p != '_')
-                compose_fail(r, t->at, "%s: \"%.40s\" is no capability", what, t->text);
-        }
-        t->text = !strncmp(name, "CAP_", 4) ? name + 4 : name;
-    }
-}
-
-static void read_cap_add(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    struct compose_service *s = target;
-    char setting[64];
-    read_capabilities(r, v, "cap_add", &s->cap_add);
-    for (size_t i = 0; i < s->cap_add.n; i++) {
-        snprintf(setting, sizeof(setting), "cap_add %.40s", s->cap_add.item[i].text);
-        if (!harmless(s->cap_add.item[i].text))
-            compose_refuse(r, s, s->cap_add.item[i].at, "host", setting);
-    }
-}
-
-static void read_cap_drop(struct compose_reader *r, const struct yaml_node *v, void *target)
-{
-    read_capabilities(r, v, "cap_drop", &((struct compose_service *)target)->cap_drop);
-}
-
 static void read_security_opt(struct compose_reader *r, const struct yaml_node *v, void *target)
 {
     struct compose_service *s = target;
@@ -370,20 +317,20 @@ static const struct member members[] = {
     { "container_name", read_container_name, NULL },
     { "hostname", read_hostname, NULL },
     { "domainname", read_domainname, NULL },
-    { "cap_add", read_cap_add, NULL },
-    { "cap_drop", read_cap_drop, NULL },
+    { "cap_add", compose_read_cap_add, NULL },
+    { "cap_drop", compose_read_cap_drop, NULL },
     { "read_only", read_read_only, NULL },
     { "secrets", compose_read_secrets, NULL },
     { "configs", compose_read_configs, NULL },
-    { "extra_hosts", read_extra_hosts, NULL },
-    { "dns", read_dns, NULL },
-    { "dns_search", read_dns_search, NULL },
-    { "sysctls", read_sysctls, NULL },
+    { "extra_hosts", compose_read_extra_hosts, NULL },
+    { "dns", compose_read_dns, NULL },
+    { "dns_search", compose_read_dns_search, NULL },
+    { "sysctls", compose_read_sysctls, NULL },
     { "ulimits", compose_read_ulimits, NULL },
     { "init", read_init, NULL },
     { "tty", read_tty, NULL },
     { "stdin_open", read_stdin_open, NULL },
-    { "stop_signal", read_stop_signal, NULL },
+    { "stop_signal", compose_read_stop_signal, NULL },
     { "stop_grace_period", read_grace, NULL },
     { "shm_size", read_shm_size, NULL },
     { "mem_limit", read_mem_limit, NULL },

@@ -78,29 +78,6 @@ static int set_environment(const struct runner *r, struct compose *c, const stru
     return 0;
 }
 
-/* "SIGUSR1", "usr1" or a number: the API wants the number. */
-static int set_stop_signal(const struct compose_service *s, json_t *spec, struct err *err)
-{
-    const char *text = s->stop_signal;
-    if (!text)
-        return 0;
-    const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
-    char *end;
-    long number = isdigit((unsigned char)*text) ? strtol(text, &end, 10) : 0;
-    if (number > 0 && number < NSIG && !*end) {
-        set_int(spec, "stop_signal", number);
-        return 0;
-    }
-    for (int i = 1; i < NSIG; i++) {
-        const char *abbreviation = sigabbrev_np(i);
-        if (abbreviation && !strcasecmp(abbreviation, name)) {
-            set_int(spec, "stop_signal", i);
-            return 0;
-        }
-    }
-    return err_set(err, ERR_INPUT, 0, "service %.60s: no signal is called %.40s", s->name, text);
-}
-
 static void set_process(const struct compose_service *s, json_t *spec)
 {
     set_list(spec, "command", &s->command);
@@ -117,6 +94,8 @@ static void set_process(const struct compose_service *s, json_t *spec)
     set_flag(spec, "read_only_filesystem", s->read_only);
     set_flag(spec, "no_new_privileges", s->no_new_privileges);
     set_int(spec, "shm_size", s->shm_size);
+    if (s->stop_signal)
+        set_int(spec, "stop_signal", s->stop_signal);
     if (s->stop_grace_ns != COMPOSE_UNSET)
         set_int(spec, "stop_timeout", (s->stop_grace_ns + NS_PER_S - 1) / NS_PER_S);
     json_t *sysctl = spec_pairs(&s->sysctls);
@@ -154,20 +133,15 @@ static void set_restart(const struct compose_service *s, json_t *spec)
 }
 
 /* What is not written is the specification's default, so that the engine's own does not matter. */
-static int set_health(const struct compose_service *s, json_t *spec, struct err *err)
+static void set_health(const struct compose_service *s, json_t *spec)
 {
     const struct compose_health *h = &s->health;
     if (!h->set)
-        return 0;
+        return;
     if (h->disable) {
         json_object_set_new(spec, "healthconfig", json_pack("{s:[s]}", "Test", "NONE"));
-        return 0;
+        return;
     }
-    if (h->test.n == 0)
-        return err_set(
-            err, ERR_INPUT, 0,
-            "service %.60s: healthcheck without a test: write test:, the image's own cannot be changed",
-            s->name);
     json_t *test = json_pack("[s]", h->shell ? "CMD-SHELL" : "CMD");
     for (size_t i = 0; i < h->test.n; i++)
         json_array_append_new(test, json_string(h->test.item[i].text));
@@ -181,7 +155,6 @@ static int set_health(const struct compose_service *s, json_t *spec, struct err 
     if (h->start_interval_ns != COMPOSE_UNSET) /* the watch's; here it makes another container of it */
         set_int(config, "StartInterval", h->start_interval_ns);
     json_object_set_new(spec, "healthconfig", config);
-    return 0;
 }
 
 static json_t *network_use(const char *project, const struct compose_service *s,
@@ -336,14 +309,14 @@ int spec_container(const struct runner *r, struct compose *c, const struct compo
     set_process(s, spec);
     set_limits(s, spec);
     set_restart(s, spec);
+    set_health(s, spec);
     set_ports(s, spec);
     set_names(s, spec);
     set_user_namespace(r, spec);
     set_labels(r, s, spec);
     json_object_set_new(spec, "log_configuration",
                         json_pack("{s:s, s:i}", "driver", "k8s-file", "size", LOG_SIZE_MAX));
-    if (set_environment(r, c, s, spec, err) < 0 || set_stop_signal(s, spec, err) < 0
-        || set_health(s, spec, err) < 0 || set_network(r->project, c, s, spec, err) < 0
+    if (set_environment(r, c, s, spec, err) < 0 || set_network(r->project, c, s, spec, err) < 0
         || spec_mounts(r, c, s, spec, err) < 0 || hash_spec(r, c, s, spec, config, err) < 0)
         return -1;
     set_text(json_object_get(spec, "labels"), ENGINE_LABEL_CONFIG, config);

@@ -5,6 +5,8 @@
 #include "base/file.h"
 #include "workload/compose.h"
 
+#include <signal.h>
+
 static const char dotenv[] = "TAG=v1\nTOKEN=\"a secret\"\nFROM_ENV=there\n";
 
 static struct compose *parse(const char *yaml, const char *env)
@@ -96,7 +98,7 @@ static void words_and_names(void **state)
     assert_string_equal(web->hostname, "web");
     assert_string_equal(web->user, "1000:1000");
     assert_string_equal(web->working_dir, "/srv");
-    assert_string_equal(web->stop_signal, "SIGINT");
+    assert_int_equal(web->stop_signal, SIGINT);
     assert_true(web->read_only && web->init && web->no_new_privileges && web->agent_socket && !web->tty);
     assert_false(db->agent_socket || web->pull_never);
     assert_int_equal(web->restart, COMPOSE_RESTART_UNLESS_STOPPED);

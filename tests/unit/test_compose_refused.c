@@ -48,6 +48,31 @@ static void two_files_at_one_place(void **state)
     check(rows + 1, ARRAY_SIZE(rows) - 1, "services:\n  s:\n    image: a.b/c\n");
 }
 
+#define NETWORK(members) "services: {a: {image: b.c/d}}\nnetworks: {n: {" members "}}\n"
+#define SUBNET(members)  "services: {a: {image: b.c/d}}\nnetworks: {n: {ipam: {config: [{" members "}]}}}\n"
+
+static void networks_of_the_file(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        { NETWORK("driver_opts: {com.docker.network.bridge.name: br0}"), "2, column 30", "want mtu" },
+        { NETWORK("driver_opts: {mtu: big}"), "2, column 30", "mtu: \"big\": want a whole number" },
+        { NETWORK("driver_opts: {mtu: 1400, com.docker.network.driver.mtu: 1400}"), "2, column 41", "twice" },
+        { NETWORK("name: host"), "2, column 22", "a word of the engine's own" },
+        { NETWORK("name: none"), "2, column 22", "a word of the engine's own" },
+        { NETWORK("name: bridge"), "2, column 22", "a word of the engine's own" },
+        { SUBNET("subnet: 10.9.0.0/24, gateway: 10.8.0.1"), "2, column 63",
+          "10.8.0.1 is not in 10.9.0.0/24" },
+        { SUBNET("gateway: \"fd00::1\", subnet: 10.9.0.0/24"), "2, column 42", "is not in" },
+        { SUBNET("subnet: 10.9.0.0/24, ip_range: 10.9.1.0/25"), "2, column 64", "is not in" },
+        { SUBNET("subnet: 10.9.0.0/24, ip_range: 10.9.0.0/23"), "2, column 64", "is not in" },
+        { "services: {a: {image: b.c/d, networks: {n: {ipv4_address: 10.8.0.9}}}}\n"
+          "networks: {n: {ipam: {config: [{subnet: \"fd00::/64\"}, {subnet: 10.9.0.0/24}]}}}\n",
+          "1, column 41", "10.8.0.9 is in no subnet of \"n\"" },
+    };
+    check(rows, ARRAY_SIZE(rows), "");
+}
+
 static void the_file(void **state)
 {
     (void)state;
@@ -208,6 +233,23 @@ static void members(void **state)
         { "ulimits: {nofile: {soft: 1}}", "4, column 23", "soft and hard" },
         { "ulimits: {nofile: {hard: 1, soft: 2}}", "4, column 39", "soft is more than hard" },
         { "ulimits: {nofile: {soft: -1, hard: 2}}", "4, column 30", "soft is more than hard" },
+        { "stop_signal: SIGWHAT", "4, column 18", "no signal is called \"SIGWHAT\"" },
+        { "stop_signal: SIGRTMIN+31", "4, column 18", "no signal" },
+        { "stop_signal: RTMAX+1", "4, column 18", "no signal" },
+        { "stop_signal: \"65\"", "4, column 18", "no signal" },
+        { "stop_signal: 1x", "4, column 18", "no signal" },
+        { "sysctls: {vm.max_map_count: 262144}", "4, column 15", "the whole machine's" },
+        { "sysctls: [net.core.somaxconn=1, kernel.domainname=x]", "4, column 37", "the whole machine's" },
+        { "sysctls: [net.core.somaxconn]", "4, column 15", "a value is missing" },
+        { "extra_hosts: [a]", "4, column 19", "want NAME=ADDRESS" },
+        { "extra_hosts: [\"a:nonsense\"]", "4, column 19", "want NAME=ADDRESS" },
+        { "extra_hosts: {a: \"[1.2.3]\"}", "4, column 19", "want NAME=ADDRESS" },
+        { "dns: [1.1.1.1, one.one]", "4, column 20", "\"one.one\" is no address" },
+        { "dns_search: \"a b\"", "4, column 17", "no domain" },
+        { "cap_drop: [ALL, FOO]", "4, column 21", "\"FOO\" is no capability" },
+        { "healthcheck: {interval: 5s}", "4, column 18", "test is missing" },
+        { "healthcheck: {}", "4, column 18", "test is missing" },
+        { "networks: {default: {ipv4_address: \"::1\"}}", "4, column 40", "no address of IPv4" },
         { "shm_size: big", "4, column 15", "size" },
         { "mem_limit: -1", "4, column 16", "size" },
         { "stop_grace_period: 1x", "4, column 24", "time" },
@@ -342,9 +384,10 @@ static void aliases_do_not_multiply(void **state)
     buf_str(&yaml, "x-v: &v [");
     for (int i = 0; i < 4000; i++)
         buf_printf(&yaml, "%slong-enough-to-count", i ? "," : "");
-    buf_str(&yaml,
-            "]\nx-s: &s {image: a.b/c, command: *v, entrypoint: *v, dns: *v, group_add: *v, env_file: *v}\n"
-            "services:\n");
+    buf_str(
+        &yaml,
+        "]\nx-s: &s {image: a.b/c, command: *v, entrypoint: *v, labels: *v, group_add: *v, env_file: *v}\n"
+        "services:\n");
     for (int i = 0; i < 256; i++)
         buf_printf(&yaml, "  s%d: *s\n", i);
     assert_int_equal(parse_buf(&yaml, &err), -1);
@@ -420,6 +463,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file),
         cmocka_unit_test(members),
+        cmocka_unit_test(networks_of_the_file),
         cmocka_unit_test(two_files_at_one_place),
         cmocka_unit_test(what_gives_the_machine),
         cmocka_unit_test(cycles),

@@ -96,6 +96,49 @@ static void options_of_tmpfs(void **state)
     }
 }
 
+static void signals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int number;
+    } rows[] = { { "SIGTERM", 15 },    { "usr1", 10 },     { "9", 9 },      { "SIGRTMIN", 34 },
+                 { "SIGRTMIN+3", 37 }, { "rtmax-14", 50 }, { "RTMAX", 64 }, { "SIGRTMIN+30", 64 } };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "stop_signal: \"%s\"", rows[i].text);
+        AUTO(compose_drop) struct compose *c = parse_service(text);
+        assert_int_equal(c->services[0].stop_signal, rows[i].number);
+    }
+}
+
+static void names_addresses_and_options(void **state)
+{
+    (void)state;
+    AUTO(compose_drop)
+    struct compose *c = parse_service(
+        "extra_hosts: [\"a=[::1]\", \"b:::1\", \"c_d:10.0.0.1\", \"e=host-gateway\"]\n"
+        "    dns: [9.9.9.9, \"2620:fe::fe\"]\n    dns_search: [., corp.example]\n"
+        "    cap_drop: [all, cap_mknod, SYS_ADMIN]\n"
+        "    sysctls: [net.ipv4.ip_forward=1, kernel.sem=1, kernel.shmmax=1, fs.mqueue.msg_max=1]\n"
+        "    networks: {n: {ipv4_address: 10.9.0.7, ipv6_address: \"fd00::7\"}}\n"
+        "networks:\n  n:\n    name: mine\n    driver_opts: {com.docker.network.driver.mtu: 1450}\n    ipam: "
+        "{config: "
+        "[{subnet: 10.9.0.0/24, gateway: 10.9.0.1, ip_range: 10.9.0.128/25}, {subnet: \"fd00::/64\"}]}");
+    const struct compose_service *s = &c->services[0];
+    static const char *const hosts[][2] = {
+        { "a", "::1" }, { "b", "::1" }, { "c_d", "10.0.0.1" }, { "e", "host-gateway" }
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+        assert_string_equal(value_of(&s->extra_hosts, hosts[i][0]), hosts[i][1]);
+    assert_int_equal(s->dns.n, 2);
+    assert_int_equal(s->dns_search.n, 2);
+    assert_string_equal(s->cap_drop.item[1].text, "MKNOD");
+    assert_int_equal(s->sysctls.n, 4);
+    assert_string_equal(value_of(&c->networks[0].driver_opts, "mtu"), "1450");
+    assert_int_equal(c->networks[0].driver_opts.n, 1);
+}
+
 /* ---- env_file ---- */
 
 static int large_file(void *arg, const char *path, struct buf *out, struct err *err)
@@ -133,6 +176,8 @@ int main(void)
         cmocka_unit_test(what_variables_make_is_a_string),
         cmocka_unit_test(an_empty_variable_is_no_value),
         cmocka_unit_test(options_of_tmpfs),
+        cmocka_unit_test(signals),
+        cmocka_unit_test(names_addresses_and_options),
         cmocka_unit_test(environments_leave_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
