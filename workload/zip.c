@@ -61,7 +61,11 @@ static int read_end(struct bytes file, struct end *out, struct err *err)
                          "no end of central directory at its end (cut short, with a comment, or no zip)");
     if (disk || start || here != out->entries || comment)
         return malformed(err, "several disks, or a comment");
-    if (out->offset == ZIP64 || out->size == ZIP64 || out->entries == 0xFFFF)
+    if (out->entries == 0xFFFF) /* ZIP64 says how many elsewhere */
+        return err_set(err, ERR_TOO_LARGE, 0,
+                       "the zip has 65,535 entries or more: a workload has at most %d files and folders",
+                       TREE_FILES_MAX);
+    if (out->offset == ZIP64 || out->size == ZIP64)
         return err_set(err, ERR_TOO_LARGE, 0,
                        "the zip is a ZIP64 one: too large, or written for larger files");
     if (out->offset > file.n - END_SIZE || out->size != file.n - END_SIZE - out->offset)
@@ -284,7 +288,9 @@ int zip_parse(struct bytes file, const struct zip_limits *limits, struct zip *ou
     if (read_end(file, &end, err) < 0)
         return -1;
     if (end.entries > l.entries)
-        return err_set(err, ERR_TOO_LARGE, 0, "the zip has %u entries, at most %zu", end.entries, l.entries);
+        return err_set(err, ERR_TOO_LARGE, 0,
+                       "the zip has %u entries, at most %zu: a workload has at most %d files and folders",
+                       end.entries, l.entries, TREE_FILES_MAX);
     if (parse_entries(file, &end, &l, &z, err) < 0)
         return -1;
     if (z.bytes > l.bytes)

@@ -6,11 +6,12 @@
 #define CVM_WORKLOAD_ZIP_H
 
 #include "base/bytes.h"
+#include "workload/tree.h"
 
-#define ZIP_ENTRIES_MAX 100000
-#define ZIP_RATIO_MAX   200          /* of what is unpacked to what is packed */
-#define ZIP_RATIO_FREE  (1u << 20)   /* up to so many bytes no ratio is looked at */
-#define ZIP_BYTES_MAX   (4ull << 30) /* unpacked, unless the limits say otherwise */
+#define ZIP_ENTRIES_MAX (TREE_FILES_MAX + 1) /* "workload/" itself may be one */
+#define ZIP_RATIO_MAX   200                  /* of what is unpacked to what is packed */
+#define ZIP_RATIO_FREE  (1u << 20)           /* up to so many bytes no ratio is looked at */
+#define ZIP_BYTES_MAX   (4ull << 30)         /* unpacked, unless the limits say otherwise */
 #define ZIP_PATH_MAX    1024
 #define ZIP_DEPTH_MAX   32
 #define ZIP_TOP         "workload"

@@ -317,6 +317,31 @@ static void limits_and_one_more(void **state)
     }
 }
 
+/* As many as a workload may have, and "workload/"; one more; so many that only ZIP64 could count them. */
+static void as_many_files_as_a_workload_has(void **state)
+{
+    static const size_t counts[] = { TREE_FILES_MAX + 1, TREE_FILES_MAX + 2, 65534, 65535 };
+    AUTO(free_u8) uint8_t *memory = calloc(65535, sizeof(struct made));
+    AUTO(free_u8) uint8_t *names = calloc(65535, 24);
+    struct made *m = (struct made *)(void *)memory;
+    (void)state;
+    for (size_t i = 0; i < 65535; i++) {
+        char *name = (char *)names + 24 * i;
+        snprintf(name, 24, i ? "workload/config/%zu" : "workload/", i);
+        m[i] = (struct made){ .name = name };
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+        AUTO(buf_done) struct buf file = buf_new(0);
+        AUTO(zip_done) struct zip z = { NULL, 0, 0 };
+        struct err err = { 0 };
+        make(m, counts[i], &file);
+        assert_int_equal(zip_parse(buf_bytes(&file), NULL, &z, &err), i ? -1 : 0);
+        assert_int_equal(err.kind, i ? ERR_TOO_LARGE : ERR_NONE);
+        if (i)
+            assert_non_null(strstr(err.cause, "a workload has at most 16384 files and folders"));
+    }
+}
+
 /* ---- on disk ---- */
 
 static int write_zip(const struct made *m, size_t n)
@@ -426,10 +451,15 @@ static void a_zip_is_unpacked_without_openat2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(usual_zips_are_read),       cmocka_unit_test(every_cut_and_every_bit),
-        cmocka_unit_test(hostile_zips_are_refused),  cmocka_unit_test(overlapping_entries_are_no_bomb),
-        cmocka_unit_test(limits_and_one_more),       cmocka_unit_test(a_zip_becomes_a_directory),
-        cmocka_unit_test(removing_follows_no_links), cmocka_unit_test(a_zip_is_unpacked_without_openat2),
+        cmocka_unit_test(usual_zips_are_read),
+        cmocka_unit_test(every_cut_and_every_bit),
+        cmocka_unit_test(hostile_zips_are_refused),
+        cmocka_unit_test(overlapping_entries_are_no_bomb),
+        cmocka_unit_test(as_many_files_as_a_workload_has),
+        cmocka_unit_test(limits_and_one_more),
+        cmocka_unit_test(a_zip_becomes_a_directory),
+        cmocka_unit_test(removing_follows_no_links),
+        cmocka_unit_test(a_zip_is_unpacked_without_openat2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
