@@ -325,7 +325,7 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
         w->before(w->ctx, s.next);
     rc = carry_out(&s, err);
     if (w->after)
-        w->after(w->ctx, w);
+        w->after(w->ctx, w, rc == 0);
     prepare_tidy_images(w);
     return rc < 0 ? rc : update_answer_done(w, s.diff, answer, err);
 }

@@ -52,9 +52,9 @@ struct workload {
         policy; /* the measured one; everything closed until it is known */
 
     /* around a change of what runs, for those who watch it; NULL: nobody. before: next will run, its sockets
-     * are needed; after: w->now runs */
+     * are needed; after: w->now runs, the new one if done */
     void (*before)(void *ctx, const struct prepared *next);
-    void (*after)(void *ctx, struct workload *w);
+    void (*after)(void *ctx, struct workload *w, bool done);
     void *ctx;
     const char *why_not; /* why nothing runs, for people; NULL: it does, or there is no workload */
 

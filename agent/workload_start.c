@@ -4,6 +4,7 @@
 #include "agent/services_seen.h"
 #include "agent/update.h"
 #include "agent/workload_copy.h"
+#include "agent/workload_told.h"
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -14,8 +15,6 @@
 #include <time.h>
 
 #define POLICY_WAIT_MS 100
-
-enum state { NOTHING, STARTING, RUNS, FAILED };
 
 struct workload_boot {
     struct workload_boot_options o;
@@ -215,30 +214,27 @@ static void before_update(void *ctx, const struct prepared *next)
         log_err(LOG_LEVEL_WARNING, "service-sockets", &err);
 }
 
-static void after_update(void *ctx, struct workload *w)
+static void set_state(struct workload_boot *s, enum workload_state state)
+{
+    atomic_store(&s->state, state);
+    workload_tell_manager(state == WORKLOAD_RUNS);
+}
+
+static void after_update(void *ctx, struct workload *w, bool done)
 {
     struct workload_boot *s = ctx;
     struct err err = { 0 };
     if (set_sockets(s, w->now->compose, &err) < 0)
         log_err(LOG_LEVEL_WARNING, "service-sockets", &err);
     watch(s, w->now->compose);
+    if (done) /* also one that repaired what failed at the start */
+        set_state(s, WORKLOAD_RUNS);
 }
 
 static void warn(void *arg, const char *text)
 {
     (void)arg;
     log_event(LOG_LEVEL_WARNING, "workload", "note", text, NULL);
-}
-
-static void log_report(const struct runner_report *report)
-{
-    char kept[24], created[24], replaced[24], removed[24];
-    snprintf(kept, sizeof(kept), "%zu", report->kept);
-    snprintf(created, sizeof(created), "%zu", report->created);
-    snprintf(replaced, sizeof(replaced), "%zu", report->replaced);
-    snprintf(removed, sizeof(removed), "%zu", report->removed);
-    log_event(LOG_LEVEL_INFO, "workload", "state", "running", "kept", kept, "created", created, "replaced",
-              replaced, "removed", removed, NULL);
 }
 
 /* From here on the workload is measured, and so it is what runs, also if a service of it fails: an update can
@@ -249,7 +245,7 @@ static int start_services(struct workload_boot *s, struct err *err)
     struct runner_report report = { 0 };
     int rc = runner_apply(&s->w.runner, p->compose, p->images, p->compose->service_count, &report, err);
     if (rc == 0)
-        log_report(&report);
+        workload_tell_report(&report);
     watch(s, p->compose);
     return rc < 0 ? err_while(err, "start the services") : 0;
 }
@@ -261,7 +257,7 @@ static int start_workload(struct workload_boot *s, struct err *err)
     if (take_copy(s, &tree, err) < 0 || read_policy(s, tree, err) < 0 || set_firewall(s, err) < 0)
         return -1;
     if (!workload_tree_find(tree, COMPOSE_FILE)) {
-        atomic_store(&s->state, NOTHING);
+        atomic_store(&s->state, WORKLOAD_NOTHING);
         return measure_settings(s, tree, err);
     }
     if (prepare_read(MOVE(tree), s->w.etc, warn, NULL, &p, err) < 0 || start_engine(s, p, err) < 0
@@ -271,7 +267,7 @@ static int start_workload(struct workload_boot *s, struct err *err)
     s->w.now = MOVE(p);
     int rc = start_services(s, err);
     if (rc == 0)
-        atomic_store(&s->state, RUNS);
+        set_state(s, WORKLOAD_RUNS);
     prepare_tidy_images(&s->w); /* of an update that was killed */
     return rc;
 }
@@ -281,7 +277,7 @@ static void *run(void *arg)
     struct workload_boot *s = arg;
     struct err err = { 0 };
     if (start_workload(s, &err) < 0) {
-        atomic_store(&s->state, FAILED);
+        set_state(s, WORKLOAD_FAILED);
         if (!s->known)
             tell_policy(s, &s->closed);
         err_text(&err, s->why, sizeof(s->why));
@@ -364,7 +360,7 @@ int workload_boot_run(struct workload_boot *s, struct err *err)
     if (!s->w.private_dir)
         return err_set(err, ERR_IO, 0, "there is no folder for a private copy of the workload");
     atomic_store(&s->w.busy, true);
-    atomic_store(&s->state, STARTING);
+    set_state(s, WORKLOAD_STARTING);
     if (pthread_create(&s->thread, NULL, run, s) != 0) {
         atomic_store(&s->w.busy, false);
         return err_set(err, ERR_IO, EAGAIN, "cannot start the workload's thread");
@@ -379,6 +375,7 @@ void workload_boot_stop(struct workload_boot *s)
     if (!s)
         return;
     atomic_store(&s->w.cancel, true);
+    workload_tell_manager(false);
     if (s->running)
         pthread_join(s->thread, NULL);
     s->running = false;
@@ -404,13 +401,6 @@ void workload_boot_free(struct workload_boot *s)
 
 void workload_boot_metrics(struct workload_boot *s, struct buf *out)
 {
-    static const char *const words[] = {
-        [NOTHING] = "none", [STARTING] = "starting", [RUNS] = "running", [FAILED] = "failed"
-    };
-    int state = atomic_load(&s->state);
-    buf_str(out, "# HELP cvm_agent_workload Whether the workload runs: 1 for its state.\n"
-                 "# TYPE cvm_agent_workload gauge\n");
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-        buf_printf(out, "cvm_agent_workload{state=\"%s\"} %d\n", words[i], (size_t)state == i);
+    workload_state_metric((enum workload_state)atomic_load(&s->state), out);
     services_seen_metrics(s->seen, out);
 }

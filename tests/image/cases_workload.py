@@ -19,4 +19,5 @@ def case_workload(s):
         m.wait(lambda: any(e["type"] == "ready" for e in get(m, f"/collaterals/{NONCE}")["workload_log"]), BOOT_SECONDS,
                "the workload is measured")
         m.wait(lambda: '"state":"running"' in m.said() or "state=running" in m.said(), BOOT_SECONDS, "the workload runs")
+        m.wait(lambda: "Reached target cvm-workload.target" in m.said(), BOOT_SECONDS, "systemd reaches cvm-workload.target")
         compare(predicted, get(m, f"/collaterals/{NONCE}"))

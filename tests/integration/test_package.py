@@ -116,9 +116,10 @@ def agent_installed(chroot, version):
     expect("the user is there, with the TPM's group", "tss" in chroot.run("id -nG cvm-agent").stdout.split())
     for path, want in ("/var/lib/cvm-agent", "cvm-agent:cvm-agent 700"), ("/etc/cvm-agent", "root:root 755"):
         expect(f"{path} is {want}", chroot.owner(path) == want, chroot.owner(path))
-    for unit, target in ("cvm-agent.service", "multi-user.target"), ("cvm-agent-priv.socket", "sockets.target"):
+    for unit, target in ("cvm-agent.service", "multi-user.target"), ("cvm-agent-priv.socket", "sockets.target"), ("cvm-workload.path", "paths.target"):
         expect(f"{unit} is enabled", os.path.islink(chroot.at(f"/etc/systemd/system/{target}.wants/{unit}")))
-    done = chroot.run("systemd-analyze --man=no verify cvm-agent.service cvm-agent-priv.socket cvm-agent-setup.service")
+    done = chroot.run("systemd-analyze --man=no verify cvm-agent.service cvm-agent-priv.socket cvm-agent-setup.service"
+                      " cvm-workload.path cvm-workload.target")
     expect("systemd reads the units", done.returncode == 0, done.stderr)
     done = chroot.run("dpkg-query -W -f '${Status} ${Version}' cvm-agent; cvm-agent --version; cvm-agent --emulate snp")
     expect("installed in this version, without the emulator",

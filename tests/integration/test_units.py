@@ -34,6 +34,25 @@ def main():
         with open(path, "w") as out:
             out.write("".join(line for line in f if not line.startswith(("SystemCall", "User="))))
         assert judge(path, 20)[0] != 0
+    workload_target()
+
+
+def workload_target():
+    """systemd reads it, and the file that the agent makes is the one that it is started by."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in os.listdir(UNITS):
+            if name.endswith((".service", ".socket", ".path", ".target")):
+                with open(os.path.join(UNITS, name)) as f, open(os.path.join(folder, name), "w") as out:
+                    out.write(re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", f.read()))
+        done = subprocess.run(["systemd-analyze", "--man=no", "verify", *(os.path.join(folder, f"cvm-workload.{kind}") for kind in ("path", "target"))],
+                              capture_output=True, text=True, env={**os.environ, "SYSTEMD_UNIT_PATH": folder + ":"})
+        assert done.returncode == 0 and "cvm-" not in done.stderr, done.stderr
+    with open(os.path.join(UNITS, "cvm-workload.path")) as f:
+        path = re.search(r"(?m)^PathExists=/run/(\S+)/(\S+)$", f.read())
+    with open(os.path.join(UNITS, "cvm-agent.service")) as f:
+        assert f"\nRuntimeDirectory={path.group(1)}\n" in f.read()
+    with open(os.path.join(UNITS, "../agent/workload_told.h")) as f:
+        assert f'"{path.group(2)}"' in f.read()
 
 
 main()

@@ -98,7 +98,12 @@ class Machine:
         return self
 
     def start(self):
-        self.agent = Agent(AGENT, self.state, ["--emulate", self.shape, "--workload", self.workload.path, *self.options])
+        self.agent = Agent(AGENT, self.state, ["--emulate", self.shape, "--workload", self.workload.path, *self.options],
+                           env={"RUNTIME_DIRECTORY": self.state})
+
+    def told(self):
+        """Whether the service manager is told that the workload runs."""
+        return os.path.exists(os.path.join(self.state, "workload-runs"))
 
     def events(self, name):
         return self.agent.events(name)
@@ -220,6 +225,10 @@ class Start(unittest.TestCase):
         metrics = m.agent.request("internal", "GET", "/metrics")[2].decode()
         self.assertIn('cvm_agent_workload{state="running"} 1', metrics)
         self.assertIn('cvm_agent_service_running{service="web"} 1', metrics)
+        self.assertTrue(m.told())
+        m.agent.process.terminate()
+        m.agent.process.wait(20)
+        self.assertFalse(m.told())
 
     def test_a_service_has_evidence_of_its_own(self):
         m = self.machine()
@@ -448,8 +457,12 @@ class Refused(unittest.TestCase):
     def refuse(self, pattern, *args, **more):
         workload = more.pop("workload", None) or Workload(*args, **more)
         self.addCleanup(workload.drop)
-        with Machine(workload) as m:
+        machine = Machine(workload)
+        with open(os.path.join(machine.state, "workload-runs"), "w"):
+            pass  # as an agent leaves it that was killed
+        with machine as m:
             self.assertRegex(m.wait("failed")["error"], pattern)
+            self.assertFalse(m.told())
             document = m.agent.get("/collaterals/abc")
             self.assertEqual((m.pcrs(document)[23], m.pcrs(document)[15]), (ZERO, ZERO))
             self.assertEqual(document["workload_log"], [])
