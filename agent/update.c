@@ -316,6 +316,7 @@ int update_run(struct workload *w, const struct update *u, json_t **answer, stru
         return -1;
     int rc = unpack(&s, err);
     rc = rc < 0 ? rc : judge(&s, err);
+    rc = rc < 0 ? rc : workload_log_room(measurements_log(w->measurements), w->now->plan, s.next->plan, err);
     if (rc < 0 || u->dry_run) {
         (void)!folder_remove(AT_FDCWD, s.places.next, NULL);
         prepare_tidy_images(w);

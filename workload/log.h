@@ -64,6 +64,11 @@ MUST_USE int measured_log_add_sha384(struct measured_log *log, struct tpm *tpm, 
                                      const char *name, const uint8_t content_sha384[static 48],
                                      const unsigned *pcrs, size_t n, struct err *err);
 
+/** Whether so many more events can be added.
+ *  @param names  bytes of all their names, as JSON strings
+ *  @return 0, or -1 with ERR_UNAVAILABLE: another boot begins another log */
+MUST_USE int measured_log_room(struct measured_log *log, size_t events, size_t names, struct err *err);
+
 /** Resets the PCRs of the reset mask that no event has touched yet: before the first one. */
 MUST_USE int measured_log_reset(struct measured_log *log, struct tpm *tpm, struct err *err);
 

@@ -210,7 +210,7 @@ int log_load(struct measured_log *log, bool *found, struct err *err)
     AUTO(free_u8) uint8_t *p = NULL;
     size_t n = 0, number = 0;
     *found = false;
-    if (file_read(log->path, LOG_FILE_MAX, &p, &n, err) < 0)
+    if (file_read(log->path, LOG_DISK_MAX, &p, &n, err) < 0)
         return err->kind == ERR_NOT_FOUND ? 0 : -1;
     size_t whole = whole_lines(p, n);
     for (struct bytes rest = bytes_of(p, whole); rest.n;) {
@@ -263,5 +263,31 @@ int log_append(struct measured_log *log, struct bytes record, struct err *err)
     if (buf_check(&line, "log record", err) < 0 || write_line(log->fd, buf_bytes(&line), err) < 0)
         return -1;
     memcpy(log->chain, chain, sizeof(log->chain));
+    return 0;
+}
+
+/* ---- room ---- */
+
+/* Without its name; the sequence number as long as it can be. */
+#define RECORD_SIZE 400
+
+int measured_log_room(struct measured_log *log, size_t events, size_t names, struct err *err)
+{
+    size_t record = RECORD_SIZE;
+    for (size_t b = 0; b < log->banks.n; b++)
+        record += 2 * digest_size(log->banks.alg[b]) + sizeof("\"sha3_512\":\"\",");
+    pthread_mutex_lock(&log->lock);
+    size_t count = log->count, bytes = log->json.max - log->json.n;
+    pthread_mutex_unlock(&log->lock);
+    size_t left = count < MEASURED_EVENTS_MAX ? MEASURED_EVENTS_MAX - count : 0;
+    if (events > left)
+        return err_set(err, ERR_UNAVAILABLE, 0,
+                       "the log of this boot has room for %zu more events, and %zu are needed: reboot first",
+                       left, events);
+    if (names > bytes || events > (bytes - names) / record)
+        return err_set(
+            err, ERR_UNAVAILABLE, 0,
+            "the log of this boot has room for %zu more bytes, and %zu events need more: reboot first", bytes,
+            events);
     return 0;
 }

@@ -9,7 +9,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define LOG_FILE_MAX (64u << 20)
+#define LOG_FILE_MAX (64u << 20) /* the records as in documents */
+#define LOG_DISK_MAX                                                                                         \
+    (LOG_FILE_MAX + (MEASURED_EVENTS_MAX + 1) * 128u + 65536) /* with chain and first line                   \
+                                                               */
 #define LOG_TEXT_MAX 200
 
 /** One event, wherever it came from. */

@@ -3,10 +3,9 @@
 #include "base/auto.h"
 #include "base/enc.h"
 #include "base/json.h"
+#include "workload/sequences.h"
 
 #include <errno.h>
-
-#define LOG_JSON_MAX (65u << 20)
 
 struct workload_log {
     struct measured_log *base;
@@ -56,103 +55,6 @@ void workload_log_close(struct workload_log *log)
         return;
     measured_log_close(log->base);
     free(log);
-}
-
-/* ---- the sequences of a log ---- */
-
-/* What was measured between two updates or rollbacks. */
-struct sequence {
-    const json_t *first; /* the update or rollback before it; NULL: the start of the boot */
-    json_t *events;      /* without livepatches */
-};
-
-struct sequences {
-    json_t *log;
-    struct sequence last, base; /* base: what ran when the last update came; events NULL: no update did */
-};
-
-static void sequences_done(struct sequences *s)
-{
-    json_decref(s->last.events);
-    json_decref(s->base.events);
-    json_decref(s->log);
-}
-
-static const char *text(const json_t *event, const char *key)
-{
-    const char *s = json_string_value(json_object_get(event, key));
-    return s ? s : "";
-}
-
-static bool is_complete(const struct sequence *s)
-{
-    size_t n = json_array_size(s->events);
-    return n && !strcmp(text(json_array_get(s->events, n - 1), "type"), "ready");
-}
-
-static bool is_after(const struct sequence *s, const char *type)
-{
-    return s->first && !strcmp(text(s->first, "type"), type);
-}
-
-/* A rollback goes back to what the update before it replaced. */
-static void next_sequence(struct sequences *s, const json_t *first)
-{
-    bool undoes = is_after(&s->last, "update") && !strcmp(text(first, "type"), "rollback");
-    if (is_complete(&s->last) && !undoes) {
-        json_decref(s->base.events);
-        s->base = s->last;
-    } else {
-        json_decref(s->last.events);
-    }
-    s->last = (struct sequence){ .first = first, .events = json_array() };
-}
-
-static int read_sequences(struct workload_log *log, size_t mark, struct sequences *out, struct err *err)
-{
-    AUTO(buf_done) struct buf all = buf_new(LOG_JSON_MAX);
-    struct sequences s = { .last.events = json_array() };
-    json_t *event;
-    size_t i;
-    measured_log_json_until(log->base, mark, &all);
-    if (buf_check(&all, "log", err) < 0 || json_parse(buf_bytes(&all), LOG_JSON_MAX, &s.log, err) < 0) {
-        sequences_done(&s);
-        return -1;
-    }
-    json_array_foreach(s.log, i, event)
-    {
-        const char *type = text(event, "type");
-        if (!strcmp(type, "livepatch"))
-            continue;
-        if (!strcmp(type, "update") || !strcmp(type, "rollback"))
-            next_sequence(&s, event);
-        else
-            json_array_append(s.last.events, event);
-    }
-    *out = s;
-    return 0;
-}
-
-static bool same_event(const json_t *event, const struct measure_event *e)
-{
-    char hex[97];
-    return !strcmp(text(event, "type"), e->type) && !strcmp(text(event, "name"), e->name)
-           && !strcmp(text(event, "content_sha384"), hex_to(hex, bytes_of(e->content_sha384, 48)));
-}
-
-/* True if what was measured is how the plan begins. */
-static bool begins(const struct sequence *s, const struct measure_plan *plan)
-{
-    size_t n = json_array_size(s->events);
-    bool same = n <= plan->n;
-    for (size_t i = 0; same && i < n; i++)
-        same = same_event(json_array_get(s->events, i), &plan->events[i]);
-    return same;
-}
-
-static bool is_whole(const struct sequence *s, const struct measure_plan *plan)
-{
-    return s->events && json_array_size(s->events) == plan->n && begins(s, plan);
 }
 
 /* ---- measuring ---- */
@@ -208,17 +110,17 @@ static int start(struct workload_log *log, struct tpm *tpm, const struct measure
         *how = WORKLOAD_MEASURED;
         return measured_log_reset(log->base, tpm, err) < 0 ? -1 : measure(log, tpm, plan, 0, err);
     }
-    if (is_whole(&s->last, plan)) {
+    if (sequence_is_whole(&s->last, plan)) {
         *how = WORKLOAD_UNCHANGED;
         return 0;
     }
-    bool here =
-        !s->last.first || is_whole(&s->base, plan); /* what runs where nothing newer was measured whole */
-    if (here && is_after(&s->last, "update")) {
+    bool here = !s->last.first
+                || sequence_is_whole(&s->base, plan); /* what runs where nothing newer was measured whole */
+    if (here && sequence_is_after(&s->last, "update")) {
         *how = WORKLOAD_ROLLED_BACK;
-        return restart(log, tpm, "rollback", text(s->last.first, "name"), plan, err);
+        return restart(log, tpm, "rollback", sequence_text(s->last.first, "name"), plan, err);
     }
-    if (here && begins(&s->last, plan) && !is_complete(&s->last)) {
+    if (here && sequence_begins(&s->last, plan) && !sequence_is_complete(&s->last)) {
         *how = WORKLOAD_CONTINUED;
         return measure(log, tpm, plan, done, err);
     }
@@ -230,7 +132,7 @@ int workload_log_start(struct workload_log *log, struct tpm *tpm, const struct m
 {
     AUTO(sequences_done) struct sequences s = { .log = NULL };
     measured_log_change_begin(log->base);
-    int rc = measured_log_check(log->base, tpm, err) < 0 || read_sequences(log, SIZE_MAX, &s, err) < 0
+    int rc = measured_log_check(log->base, tpm, err) < 0 || sequences_read(log->base, SIZE_MAX, &s, err) < 0
                      || start(log, tpm, plan, &s, how, err) < 0
                  ? -1
                  : 0;
@@ -246,6 +148,24 @@ static int change(struct workload_log *log, struct tpm *tpm, const char *type,
     int rc = restart(log, tpm, type, hex_to(hex, bytes_of(zip_sha384, 48)), plan, err);
     measured_log_change_end(log->base);
     return rc;
+}
+
+/* Bytes of its names, as JSON. */
+static size_t names_of(const struct measure_plan *plan)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        AUTO(buf_done) struct buf name = buf_new(6 * MEASURED_NAME_MAX + 2);
+        json_put_string(&name, bytes_str(plan->events[i].name));
+        n += name.n;
+    }
+    return n;
+}
+
+int workload_log_room(struct workload_log *log, const struct measure_plan *now,
+                      const struct measure_plan *next, struct err *err)
+{
+    return measured_log_room(log->base, 2 + now->n + next->n, names_of(now) + names_of(next), err);
 }
 
 int workload_log_update(struct workload_log *log, struct tpm *tpm, const uint8_t zip_sha384[static 48],
@@ -269,9 +189,11 @@ static int measure_again(struct workload_log *log, struct tpm *tpm, const struct
     size_t i;
     json_array_foreach(s->events, i, event)
     {
-        if (hex_decode_fixed(bytes_str(text(event, "content_sha384")), sha384, sizeof(sha384), err) < 0
-            || measured_log_add_sha384(log->base, tpm, text(event, "type"), text(event, "name"), sha384,
-                                       pcrs_mirrored, mirrored(log), err)
+        if (hex_decode_fixed(bytes_str(sequence_text(event, "content_sha384")), sha384, sizeof(sha384), err)
+                < 0
+            || measured_log_add_sha384(log->base, tpm, sequence_text(event, "type"),
+                                       sequence_text(event, "name"), sha384, pcrs_mirrored, mirrored(log),
+                                       err)
                    < 0)
             return -1;
     }
@@ -282,15 +204,15 @@ int workload_log_undo(struct workload_log *log, struct tpm *tpm, size_t from, bo
 {
     AUTO(sequences_done) struct sequences s = { .log = NULL };
     *undone = false;
-    if (read_sequences(log, SIZE_MAX, &s, err) < 0)
+    if (sequences_read(log->base, SIZE_MAX, &s, err) < 0)
         return -1;
-    if (!is_after(&s.last, "update")
+    if (!sequence_is_after(&s.last, "update")
         || json_integer_value(json_object_get(s.last.first, "seq")) < (json_int_t)from)
         return 0;
     measured_log_change_begin(log->base);
     int rc = !s.base.events ? err_set(err, ERR_INPUT, 0, "the log has an update and nothing before it") : 0;
     if (rc == 0)
-        rc = begin_change(log, tpm, "rollback", text(s.last.first, "name"), err);
+        rc = begin_change(log, tpm, "rollback", sequence_text(s.last.first, "name"), err);
     if (rc == 0)
         rc = measure_again(log, tpm, &s.base, err);
     measured_log_change_end(log->base);
@@ -355,7 +277,7 @@ int workload_log_golden(struct workload_log *log, size_t mark, struct buf *out, 
     AUTO(sequences_done) struct sequences s = { .log = NULL };
     const json_t *event;
     size_t i;
-    if (read_sequences(log, mark, &s, err) < 0)
+    if (sequences_read(log->base, mark, &s, err) < 0)
         return -1;
     if (!json_array_size(s.last.events))
         return 0;
@@ -363,9 +285,9 @@ int workload_log_golden(struct workload_log *log, size_t mark, struct buf *out, 
     json_array_foreach(s.last.events, i, event)
     {
         buf_str(out, i ? ",{" : "{");
-        put_member(out, "type", text(event, "type"));
-        put_member(out, "name", text(event, "name"));
-        put_member(out, "content_sha384", text(event, "content_sha384"));
+        put_member(out, "type", sequence_text(event, "type"));
+        put_member(out, "name", sequence_text(event, "name"));
+        put_member(out, "content_sha384", sequence_text(event, "content_sha384"));
         buf_u8(out, '}');
     }
     buf_u8(out, ']');

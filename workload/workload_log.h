@@ -45,6 +45,14 @@ enum workload_start {
 MUST_USE int workload_log_start(struct workload_log *log, struct tpm *tpm, const struct measure_plan *plan,
                                 enum workload_start *how, struct err *err);
 
+/** Before an update: whether there is room for it, and for going back from it. Else PCR 23 could end with a
+ * part of a sequence, which nothing but a reboot mends.
+ *  @param now   the workload that runs
+ *  @param next  the one of the update
+ *  @return 0, or -1 with ERR_UNAVAILABLE and the remedy */
+MUST_USE int workload_log_room(struct workload_log *log, const struct measure_plan *now,
+                               const struct measure_plan *next, struct err *err);
+
 /** Measures an accepted update: `update`, PCR 23 from zero, the new sequence. On failure call
  * workload_log_rollback() with the plan that runs.
  *  @param zip_sha384  of the zip that was uploaded */

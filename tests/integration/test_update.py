@@ -360,6 +360,29 @@ class Updates(Case):
             self.runs(m, new if point == "update-healthy" else m.workload)
             self.assertEqual(os.path.exists(os.path.join(m.workload.path, "secrets/key")), point == "update-healthy")
 
+    def test_a_log_that_is_full(self):
+        """An update is refused while the one before could still have been undone; PCR 23 stays whole."""
+        m = self.machine(config={f"config/many/{i}": "" for i in range(16000)})
+        new = self.next_of(m)
+        for number in range(3):
+            new.write("config/page", f"page {number}\n")
+            status, body = m.update(zip_of(new.path))
+            if status != 200:
+                break
+            self.assertEqual(body["pcrs"]["sha256"]["23"], new.measure()["banks"]["sha256"]["23"])
+        self.assertEqual((status, number), (503, 2))
+        self.assertRegex(body["error"], r"room for \d+ more events, and \d+ are needed: reboot")
+        self.assertEqual(m.update(zip_of(new.path), "?dry_run=1")[0], 503)
+        types = [e["type"] for e in m.agent.get("/measurements")["events"]]
+        self.assertEqual((types.count("update"), types.count("rollback")), (2, 0))
+        new.write("config/page", "page 1\n")
+        self.assertEqual(m.pcrs()[23], new.measure()["banks"]["sha256"]["23"])
+        shutil.rmtree(os.path.join(new.path, "config/many"))
+        status, body = m.update(zip_of(new.path))  # a smaller one fits
+        self.assertEqual(status, 200, body)
+        self.assertEqual(m.pcrs()[23], new.measure()["banks"]["sha256"]["23"])
+        self.assertEqual(m.agent.get("/measurements")["verdict"], "agrees")
+
     def test_killed_in_a_rollback(self):
         m = self.machine()
         m.agent.stop()

@@ -2,6 +2,7 @@
  */
 #include "workload_log_rig.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void starts_updates_and_rolls_back(void **state)
@@ -74,6 +75,40 @@ static void a_history_that_is_in_use_is_left_alone(void **state)
     close_place(p);
 }
 
+/* An update that could not be undone any more is not begun. */
+static void room_for_an_update_and_back(void **state)
+{
+    struct place *p = place_of(state);
+    const struct measure_plan all = { calloc(MEASURED_EVENTS_MAX, sizeof(*all.events)), MEASURED_EVENTS_MAX };
+    struct measure_plan next = { all.events, MEASURED_EVENTS_MAX - 3 - (1 + 3) - 1 };
+    static char name[MEASURED_NAME_MAX + 1];
+    struct err err = { 0 };
+    assert_non_null(all.events);
+    for (size_t i = 0; i < all.n; i++)
+        all.events[i] = (struct measure_event){ .type = "config", .name = old_plan.events[2].name };
+    boot(p);
+    OK(open_place(p, &why));
+    start(p, &old_plan);
+    OK(workload_log_room(p->w, &old_plan, &next, &why));
+    next.n++;
+    assert_int_equal(workload_log_room(p->w, &old_plan, &next, &err), -1);
+    assert_int_equal(err.kind, ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.cause, "room for 65533 more events, and 65534 are needed: reboot"));
+    /* the names of few fill the file too */
+    memset(name, 1, MEASURED_NAME_MAX); /* six characters each as JSON */
+    for (size_t i = 0; i < all.n; i++)
+        all.events[i].name = name;
+    next.n = (64u << 20) / (6 * MEASURED_NAME_MAX) - 1;
+    assert_int_equal(workload_log_room(p->w, &old_plan, &next, &err), -1);
+    assert_non_null(strstr(err.cause, "more bytes"));
+    next.n -= next.n / 20;
+    OK(workload_log_room(p->w, &old_plan, &next, &why));
+    assert_int_equal(count(p), 3);
+    assert_holds(p, &old_plan);
+    close_place(p);
+    free(all.events);
+}
+
 static void the_report_says_what_is_where(void **state)
 {
     struct place *p = place_of(state);
@@ -138,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(starts_updates_and_rolls_back, machine_new, machine_done),
         cmocka_unit_test_setup_teardown(a_history_that_is_in_use_is_left_alone, machine_new, machine_done),
+        cmocka_unit_test_setup_teardown(room_for_an_update_and_back, machine_new, machine_done),
         cmocka_unit_test_setup_teardown(the_report_says_what_is_where, machine_new, machine_done),
         cmocka_unit_test_setup_teardown(a_machine_without_tpm_has_the_history, machine_new, machine_done),
     };
