@@ -103,6 +103,12 @@ static int let_docker_in(struct workload_boot *s, struct err *err)
                          strerror(errno));
 }
 
+static void warn_of_container(void *ctx, const char *container, const char *text)
+{
+    (void)ctx;
+    log_event(LOG_LEVEL_WARNING, "engine", "container", container, "note", text, NULL);
+}
+
 static int start_engine(struct workload_boot *s, const struct prepared *p, struct err *err)
 {
     char version[64] = "";
@@ -116,7 +122,8 @@ static int start_engine(struct workload_boot *s, const struct prepared *p, struc
     s->w.runner = (struct runner){
         .engine = { .dial = { priv_engine_connect, s->o.priv },
                     .kind = docker ? ENGINE_DOCKER : ENGINE_PODMAN,
-                    .cancel = &s->w.cancel },
+                    .cancel = &s->w.cancel,
+                    .warn = warn_of_container },
         .project = WORKLOAD_PROJECT,
         .tree = s->current,
         .views = docker ? s->views : NULL,

@@ -84,6 +84,36 @@ static void link_networks(struct compose_reader *r, struct compose_service *s)
     }
 }
 
+__attribute__((noreturn)) static void not_with(struct compose_reader *r, const struct compose_service *s,
+                                               struct compose_at at, const char *what)
+{
+    compose_fail(r, at, "services.%s: %s and network_mode: %.60s exclude each other", s->name, what,
+                 s->network_mode.text);
+}
+
+/* Only a network of its own has ports to publish; another service's has its names and servers too. What the
+ * engine would ignore, or refuse, is refused here. */
+static void link_network_mode(struct compose_reader *r, const struct compose_service *s)
+{
+    const char *mode = s->network_mode.text;
+    if (!mode || !strcmp(mode, "bridge"))
+        return;
+    if (s->port_count)
+        not_with(r, s, s->ports[0].at, "ports");
+    for (size_t i = 0; i < s->sysctls.n && !strcmp(mode, "host"); i++) {
+        if (!strncmp(s->sysctls.item[i].key, "net.", 4))
+            not_with(r, s, s->sysctls.item[i].at, "sysctls of net.*");
+    }
+    if (strncmp(mode, "service:", 8) != 0)
+        return;
+    if (s->hostname || s->domainname)
+        not_with(r, s, s->network_mode.at, s->hostname ? "hostname" : "domainname");
+    if (s->extra_hosts.n)
+        not_with(r, s, s->extra_hosts.item[0].at, "extra_hosts");
+    if (s->dns.n || s->dns_search.n)
+        not_with(r, s, s->dns.n ? s->dns.at : s->dns_search.at, "dns");
+}
+
 static void link_files(struct compose_reader *r, const struct compose_service *s)
 {
     const struct compose *c = r->c;
@@ -233,6 +263,7 @@ void compose_link(struct compose_reader *r)
     for (size_t i = 0; i < c->service_count; i++) {
         struct compose_service *s = &c->services[i];
         link_networks(r, s);
+        link_network_mode(r, s);
         link_files(r, s);
         link_targets(r, s);
         link_depends(r, s);

@@ -39,6 +39,10 @@ struct engine {
     struct engine_dial dial;
     enum engine_kind kind;
     const atomic_bool *cancel; /* set by another thread: give up within a second or so; NULL: never */
+    /** Gets each warning with which the engine created a container: a setting that it ignores, for instance.
+     * NULL: not wanted. */
+    void (*warn)(void *ctx, const char *container, const char *text);
+    void *warn_ctx;
 };
 
 /** Credentials of one registry. */

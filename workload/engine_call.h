@@ -94,6 +94,9 @@ MUST_USE int engine_progress(const char *what, const struct buf *answer, char *i
  *  @return 0, or -1: ERR_TOO_LARGE, ERR_INPUT, or what the engine says */
 MUST_USE int engine_put_file(const struct engine *e, const char *id, const json_t *file, struct err *err);
 
+/** Hands the warnings of a creation's answer to e->warn. */
+void engine_warn(const struct engine *e, const char *container, const json_t *answer);
+
 /** What the engine's word for a container's health means. */
 enum engine_health engine_health_of(const char *word);
 

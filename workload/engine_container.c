@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WARNINGS_MAX 16 /* of one container */
+
 int engine_create(const struct engine *e, const json_t *spec, char id[static ENGINE_ID_SIZE], struct err *err)
 {
     const json_t *files = json_object_get(spec, "files");
@@ -24,6 +26,16 @@ int engine_create(const struct engine *e, const json_t *spec, char id[static ENG
     }
     memcpy(id, made, ENGINE_ID_SIZE);
     return 0;
+}
+
+void engine_warn(const struct engine *e, const char *container, const json_t *answer)
+{
+    const json_t *warnings = json_object_get(answer, "Warnings");
+    for (size_t i = 0; e->warn && i < json_array_size(warnings) && i < WARNINGS_MAX; i++) {
+        const char *text = json_string_value(json_array_get(warnings, i));
+        if (text && *text)
+            e->warn(e->warn_ctx, container, text);
+    }
 }
 
 /* POST /containers/NAME/verb?query; absent is what a missing container means. */

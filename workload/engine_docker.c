@@ -36,6 +36,7 @@ static int create(const struct engine *e, const json_t *spec, char id[static ENG
     if (docker_container(spec, &body, &networks, err) < 0 || engine_post(e, &path, body, &answer, err) < 0
         || engine_id(engine_text(answer, "Id"), made, err) < 0)
         return -1;
+    engine_warn(e, engine_text(spec, "name"), answer);
     if (connect_all(e, made, networks, err) < 0) {
         int left = engine_remove(e, made, &(struct err){ 0 }); /* or it is found, and replaced, next time */
         (void)left;

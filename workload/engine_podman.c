@@ -60,6 +60,7 @@ static int create(const struct engine *e, const json_t *spec, char id[static ENG
     const struct engine_call call = { .method = "POST", .path = &path, .body = buf_bytes(&body) };
     if (engine_json(e, &call, &answer, err) < 0)
         return -1;
+    engine_warn(e, engine_text(spec, "name"), answer);
     return engine_id(engine_text(answer, "Id"), id, err);
 }
 

@@ -51,6 +51,20 @@ static void two_files_at_one_place(void **state)
 #define NETWORK(members) "services: {a: {image: b.c/d}}\nnetworks: {n: {" members "}}\n"
 #define SUBNET(members)  "services: {a: {image: b.c/d}}\nnetworks: {n: {ipam: {config: [{" members "}]}}}\n"
 
+static void in_the_network_of_another(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        { "ports: [80]}}", "2, column 56", "ports and" },
+        { "hostname: x}}", "2, column 35", "hostname and" },
+        { "extra_hosts: {a: 1.2.3.4}}}", "2, column 62", "extra_hosts and" },
+        { "dns: 1.1.1.1}}", "2, column 53", "dns and" },
+        { "dns_search: [a.b]}}", "2, column 60", "dns and" },
+    };
+    check(rows, ARRAY_SIZE(rows),
+          "services: {t: {image: b.c/d},\n  s: {image: b.c/d, network_mode: \"service:t\", ");
+}
+
 static void networks_of_the_file(void **state)
 {
     (void)state;
@@ -203,6 +217,9 @@ static void members(void **state)
         { "network_mode: container:x", "4, column 19", "network_mode" },
         { "network_mode: service:x", "4, column 19", "no service" },
         { "network_mode: none\n    networks: [default]", "4, column 19", "exclude each other" },
+        { "network_mode: none\n    ports: [80]", "5, column 13", "ports and network_mode: none exclude" },
+        { "network_mode: host\n    ports: [80]", "5, column 13", "ports and network_mode: host exclude" },
+        { "network_mode: host\n    sysctls: {net.core.somaxconn: 1}", "5, column 15", "sysctls of net.*" },
         { "depends_on: [t]", "4, column 18", "no service" },
         { "depends_on: [s]", "4, column 18", "waits for itself" },
         { "depends_on: {s: {condition: running}}", "4, column 33", "service_started" },
@@ -464,6 +481,7 @@ int main(void)
         cmocka_unit_test(the_file),
         cmocka_unit_test(members),
         cmocka_unit_test(networks_of_the_file),
+        cmocka_unit_test(in_the_network_of_another),
         cmocka_unit_test(two_files_at_one_place),
         cmocka_unit_test(what_gives_the_machine),
         cmocka_unit_test(cycles),

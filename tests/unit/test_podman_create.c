@@ -56,6 +56,11 @@ static int connect_talk(void *ctx, struct err *err)
     return pair[0];
 }
 
+static void keep(void *ctx, const char *container, const char *text)
+{
+    buf_printf(ctx, "%s: %s\n", container, text);
+}
+
 static void is_asked(const char *spec, const char *want)
 {
     AUTO(json_drop) json_t *object = NULL;
@@ -86,8 +91,28 @@ static void limits(void **state)
              "{\"r_limits\":[{\"type\":\"core\",\"soft\":0,\"hard\":18446744073709551615}]}");
 }
 
+static void warnings(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf got = buf_new(4096);
+    AUTO(json_drop) json_t *spec = json_pack("{s:s}", "name", "web");
+    struct talk talk = { .answer = "{\"Id\":\"" ID "\",\"Warnings\":[\"no ports\",\"\",7,\"and more\"]}" };
+    struct engine e = { .dial = { connect_talk, &talk }, .warn = keep, .warn_ctx = &got };
+    struct err err = { 0 };
+    char id[ENGINE_ID_SIZE];
+    assert_int_equal(engine_create(&e, spec, id, &err), 0);
+    pthread_join(talk.thread, NULL);
+    assert_true(bytes_equal(buf_bytes(&got), bytes_str("web: no ports\nweb: and more\n")));
+    talk.answer = "{\"Id\":\"" ID "\",\"Warnings\":null}";
+    assert_int_equal(engine_create(&e, spec, id, &err), 0);
+    pthread_join(talk.thread, NULL);
+    e.warn = NULL;
+    assert_int_equal(engine_create(&e, spec, id, &err), 0);
+    pthread_join(talk.thread, NULL);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(limits) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(limits), cmocka_unit_test(warnings) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
