@@ -6,6 +6,8 @@
 
 #include <yaml.h>
 
+#define TAGS_MAX 16
+
 struct anchor {
     const char *name;
     const struct yaml_node *node;
@@ -16,6 +18,7 @@ struct yaml_file {
     yaml_parser_t *parser;
     yaml_event_t *event; /* the one event that is held */
     bool held;
+    struct bytes text;
     unsigned nodes, anchor_count;
     struct anchor anchors[COMPOSE_ANCHORS_MAX];
 };
@@ -23,6 +26,18 @@ struct yaml_file {
 static struct compose_at at_of(yaml_mark_t mark)
 {
     return (struct compose_at){ (unsigned)mark.line + 1, (unsigned)mark.column + 1 };
+}
+
+/* Of a byte: columns are characters, as libyaml counts them. */
+static struct compose_at at_offset(struct bytes text, size_t offset)
+{
+    struct compose_at at = { 1, 1 };
+    for (size_t i = 0; i < offset && i < text.n; i++) {
+        bool begins = (text.p[i] & 0xC0) != 0x80;
+        at = text.p[i] == '\n' ? (struct compose_at){ at.line + 1, 1 }
+                               : (struct compose_at){ at.line, at.column + begins };
+    }
+    return at;
 }
 
 static void drop_event(struct yaml_file *f)
@@ -37,7 +52,8 @@ static const yaml_event_t *next(struct yaml_file *f)
     drop_event(f);
     if (!yaml_parser_parse(f->parser, f->event)) {
         const yaml_parser_t *p = f->parser;
-        struct compose_at at = at_of(p->error == YAML_READER_ERROR ? p->mark : p->problem_mark);
+        struct compose_at at =
+            p->error == YAML_READER_ERROR ? at_offset(f->text, p->problem_offset) : at_of(p->problem_mark);
         compose_fail(f->r, at, "not YAML: %.120s%s%.80s", p->problem ? p->problem : "cannot be read",
                      p->context ? " " : "", p->context ? p->context : "");
     }
@@ -233,6 +249,18 @@ static const struct yaml_node *read_document(struct yaml_file *f)
     return root;
 }
 
+/* libyaml compares each %TAG directive with all before it: a megabyte of them takes minutes. Tags are refused
+ * in any case. */
+static void limit_tags(struct compose_reader *r, struct bytes text)
+{
+    static const char directive[] = "%TAG";
+    const uint8_t *p = text.p, *end = text.p + text.n;
+    for (unsigned n = 0; (p = memmem(p, (size_t)(end - p), directive, sizeof(directive) - 1)); p++) {
+        if (++n > TAGS_MAX)
+            compose_fail(r, at_offset(text, (size_t)(p - text.p)), "more than %u %%TAG directives", TAGS_MAX);
+    }
+}
+
 /* libyaml's own objects are not in the reader's memory: a jump out is caught here, they are freed, and it
  * goes on. */
 const struct yaml_node *compose_yaml(struct compose_reader *r, struct bytes text)
@@ -242,7 +270,8 @@ const struct yaml_node *compose_yaml(struct compose_reader *r, struct bytes text
     struct yaml_file *f = compose_take(r, 1, sizeof(*f));
     const struct yaml_node *volatile root = NULL;
     jmp_buf outer;
-    *f = (struct yaml_file){ .r = r, .parser = &parser, .event = &event };
+    *f = (struct yaml_file){ .r = r, .parser = &parser, .event = &event, .text = text };
+    limit_tags(r, text);
     if (!yaml_parser_initialize(&parser)) {
         compose_fail(r, (struct compose_at){ 1, 1 }, "no memory to read YAML");
     }

@@ -101,6 +101,8 @@ static void the_file(void **state)
         { "services: {a: {image: b.c/d}}\nservices: {}\n", "2, column 1", "duplicate key" },
         { "services: {a: {image: b.c/d}}\n--- \nx: 1\n", "2, column 1", "second document" },
         { "services: {a: {image: b.c/d}\n", "2, column 1", "not YAML" },
+        { "services:\n  a: {image: b.c/d}\n  # \xC3\xA4 \xFF\n", "3, column 7", "not YAML" },
+        { "services:\n  a: {image: b.c/d}\n\x01\n", "3, column 1", "not YAML" },
         { "services:\n\t- a\n", "2, column 1", "not YAML" },
         { "services: {a: {image: !x b}}\n", "1, column 23", "tag" },
         { "services: {? [a] : b}\n", "1, column 14", "key must be a string" },
@@ -441,6 +443,18 @@ static void one_past_each_maximum(void **state)
     }
 }
 
+static void tag_directives(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf yaml = buf_new(1u << 20);
+    struct err err = { 0 };
+    while (yaml.n < (1u << 20) - 64)
+        buf_printf(&yaml, "%%TAG !t%zu! tag:x,1:\n", yaml.n);
+    buf_str(&yaml, "---\nservices: {s: {image: a.b/c}}\n");
+    assert_int_equal(parse_buf(&yaml, &err), -1);
+    assert_string_equal(err.cause, "line 17, column 1: more than 16 %TAG directives");
+}
+
 static void nested_variables(void **state)
 {
     (void)state;
@@ -488,6 +502,7 @@ int main(void)
         cmocka_unit_test(dotenv_lines),
         cmocka_unit_test(aliases_do_not_multiply),
         cmocka_unit_test(one_past_each_maximum),
+        cmocka_unit_test(tag_directives),
         cmocka_unit_test(nested_variables),
         cmocka_unit_test(every_cut),
     };
