@@ -123,8 +123,12 @@ static int wait_up_again(const struct runner *r, const struct compose_service *s
             return 0;
         if (before.running && state.running && before.pid == state.pid)
             return 0;
-        if (over || clock_ms() >= until)
+        if (over)
             return failed(s, &state, err);
+        if (clock_ms() >= until)
+            return err_set(err, ERR_UNAVAILABLE, 0,
+                           "service %.100s does not stay up (started again %u times); see its log", s->name,
+                           state.restarts);
     }
 }
 

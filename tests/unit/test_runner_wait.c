@@ -105,6 +105,7 @@ static void one_that_falls_must_stay_up(void **state)
     script = (struct script){ .state = loops, .n = 3 };
     assert_int_equal(runner_wait_running(&r, &s, "s", false, &err), -1);
     assert_int_equal(script.at, 5); /* and not only the first look */
+    assert_non_null(strstr(err.cause, "service s does not stay up (started again 3 times)"));
     script_done(&script);
 }
 
