@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "workload/image_tar.h"
-#include "workload/path.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -121,7 +120,48 @@ static int lint(struct prepared *p, const char *etc, warn_fn *warn, void *arg, s
     return lint_check(&found, err);
 }
 
-/* ---- image archives and signatures ---- */
+static int read_owner(struct prepared *p, struct err *err)
+{
+    AUTO(pkey_drop) EVP_PKEY *key = NULL;
+    bool found;
+    if (load(p->tree, WORKLOAD_OWNER_PATH, OWNER_FILE_MAX, &p->owner_pub, &found, err) < 0)
+        return -1;
+    return found ? owner_key_parse(buf_bytes(&p->owner_pub), &key, err) : 0;
+}
+
+int prepare_read(struct workload_tree *tree, const char *etc, void (*warn)(void *arg, const char *text),
+                 void *arg, struct prepared **out, struct err *err)
+{
+    AUTO(prepared_drop) struct prepared *p = calloc(1, sizeof(*p));
+    if (!p) {
+        workload_tree_free(tree);
+        return err_set(err, ERR_IO, ENOMEM, "no memory for a workload");
+    }
+    p->tree = tree;
+    workload_policy_defaults(&p->policy);
+    if (read_policy(p, err) < 0 || read_owner(p, err) < 0 || read_compose(p, err) < 0
+        || read_environments(p, err) < 0 || lint(p, etc, warn, arg, err) < 0
+        || signature_policy_load(p->tree, p->compose, &p->policy, &p->signatures, err) < 0)
+        return -1;
+    *out = MOVE(p);
+    return 0;
+}
+
+void prepared_free(struct prepared *p)
+{
+    if (!p)
+        return;
+    measure_plan_free(p->plan);
+    free(p->images);
+    signature_policy_done(&p->signatures);
+    compose_free(p->compose);
+    buf_done(&p->owner_pub);
+    workload_policy_done(&p->policy);
+    workload_tree_free(p->tree);
+    free(p);
+}
+
+/* ---- images ---- */
 
 /* What a row points to belongs to archive and path. */
 struct tars {
@@ -170,113 +210,6 @@ static int read_tars(const struct workload_tree *tree, struct tars **out, struct
     *out = MOVE(t);
     return 0;
 }
-
-static int read_key(void *ctx, const char *path, struct buf *out, struct err *err)
-{
-    char inside[TREE_PATH_MAX + 1];
-    if (workload_path(path, inside, sizeof(inside), err) < 0)
-        return -1;
-    return workload_tree_load(ctx, inside, SIGNATURE_POLICY_MAX, out, err);
-}
-
-/* The archive of an image that a service of skip_measurement has, or tars->n. */
-static size_t find_archive(const struct tars *tars, const struct compose_service *s)
-{
-    size_t i = 0;
-    while (i < tars->n && !image_tar_find(&tars->archive[i], s->image.text))
-        i++;
-    return i;
-}
-
-/* Whose image is not measured, its signature is not looked at either. */
-static int spare(struct prepared *p, const struct tars *tars, bool spared[static TARS_MAX], struct err *err)
-{
-    for (size_t i = 0; i < p->compose->service_count; i++) {
-        const struct compose_service *s = &p->compose->services[i];
-        if (!policy_skips(&p->policy, s->name))
-            continue;
-        size_t k = find_archive(tars, s);
-        if (signature_policy_spare(&p->signatures, s->image.text, k < tars->n, err) < 0)
-            return -1;
-        if (k < tars->n)
-            spared[k] = true;
-    }
-    return 0;
-}
-
-/* Archives of the wrong kind are found when they are loaded; where none may pass, it is said before. */
-static int judge_archives(struct prepared *p, struct err *err)
-{
-    AUTO(tars_free) struct tars *tars = NULL;
-    bool accepts = p->signatures.accepts_docker_archive || p->signatures.accepts_oci_archive;
-    bool spared[TARS_MAX] = { false };
-    if (p->policy.skip_measurement.n
-        && (read_tars(p->tree, &tars, err) < 0 || spare(p, tars, spared, err) < 0))
-        return -1;
-    for (size_t i = 0, k = 0; i < p->tree->n && !accepts; i++) {
-        if (p->tree->files[i].kind == TREE_IMAGE && !spared[k++])
-            return err_set(err, ERR_DENIED, 0,
-                           "%.100s carries no signature: the signature policy would have to have a scope "
-                           "docker-archive that accepts it",
-                           p->tree->files[i].path);
-    }
-    return 0;
-}
-
-static int read_signatures(struct prepared *p, struct err *err)
-{
-    AUTO(buf_done) struct buf text = buf_new(SIGNATURE_POLICY_MAX);
-    const char *path = p->policy.signature_policy_path;
-    if (!p->policy.verify_signatures)
-        return signature_policy_off(&p->signatures, err);
-    if (path && workload_tree_load(p->tree, path, SIGNATURE_POLICY_MAX, &text, err) < 0)
-        return err_while(err, "signature_verification_policy_path");
-    if (signature_policy_read(buf_bytes(&text), read_key, p->tree, &p->signatures, err) < 0)
-        return err_while(err, "signature policy");
-    return judge_archives(p, err);
-}
-
-static int read_owner(struct prepared *p, struct err *err)
-{
-    AUTO(pkey_drop) EVP_PKEY *key = NULL;
-    bool found;
-    if (load(p->tree, WORKLOAD_OWNER_PATH, OWNER_FILE_MAX, &p->owner_pub, &found, err) < 0)
-        return -1;
-    return found ? owner_key_parse(buf_bytes(&p->owner_pub), &key, err) : 0;
-}
-
-int prepare_read(struct workload_tree *tree, const char *etc, void (*warn)(void *arg, const char *text),
-                 void *arg, struct prepared **out, struct err *err)
-{
-    AUTO(prepared_drop) struct prepared *p = calloc(1, sizeof(*p));
-    if (!p) {
-        workload_tree_free(tree);
-        return err_set(err, ERR_IO, ENOMEM, "no memory for a workload");
-    }
-    p->tree = tree;
-    workload_policy_defaults(&p->policy);
-    if (read_policy(p, err) < 0 || read_owner(p, err) < 0 || read_compose(p, err) < 0
-        || read_environments(p, err) < 0 || lint(p, etc, warn, arg, err) < 0 || read_signatures(p, err) < 0)
-        return -1;
-    *out = MOVE(p);
-    return 0;
-}
-
-void prepared_free(struct prepared *p)
-{
-    if (!p)
-        return;
-    measure_plan_free(p->plan);
-    free(p->images);
-    signature_policy_done(&p->signatures);
-    compose_free(p->compose);
-    buf_done(&p->owner_pub);
-    workload_policy_done(&p->policy);
-    workload_tree_free(p->tree);
-    free(p);
-}
-
-/* ---- images ---- */
 
 static int read_logins(const struct prepared *p, struct registry_auth **out, struct err *err)
 {

@@ -7,6 +7,7 @@
 #include "workload/measure.h"
 #include "workload/path.h"
 #include "workload/policy.h"
+#include "workload/signature_policy.h"
 #include "workload/tree.h"
 
 #include <limits.h>
@@ -62,6 +63,21 @@ static int lint_archives(const struct workload_tree *tree, const struct compose 
     if (!found && (needed || err.kind == ERR_DENIED))
         put_error(problems, errors, &err);
     return 0;
+}
+
+/* A file that is not there is lint's to say. */
+static void lint_signatures(const struct workload_tree *tree, const struct compose *compose,
+                            const struct workload_policy *policy, struct buf *problems, size_t *errors)
+{
+    AUTO(signature_policy_done) struct signature_policy ignored = { 0 };
+    const char *path = policy->signature_policy_path;
+    char text[ERR_TEXT_MAX];
+    struct err err = { 0 };
+    if ((path && !workload_tree_find(tree, path))
+        || signature_policy_load(tree, compose, policy, &ignored, &err) == 0)
+        return;
+    buf_printf(problems, "%s: error: %s\n", path ? path : POLICY_PATH, err_text(&err, text, sizeof(text)));
+    ++*errors;
 }
 
 /* One that is not there is lint's to say. */
@@ -127,6 +143,8 @@ static int lint_workload(const char *dir, const struct workload_policy *policy, 
     for (size_t i = 0; i < lint.n; i++)
         lint_put(&lint.finding[i], problems);
     *errors += lint.errors;
+    if (files)
+        lint_signatures(files, compose, policy, problems, errors);
     return files ? lint_archives(files, compose, policy, problems, errors) : 0;
 }
 

@@ -11,6 +11,10 @@
 #include "base/json.h"
 #include "workload/engine.h"
 
+struct compose;
+struct workload_policy;
+struct workload_tree;
+
 #define SIGNATURE_POLICY_MAX (256u << 10) /* the file, and what we write */
 
 /** Reads a key file: path as written in the policy.
@@ -47,6 +51,14 @@ MUST_USE int signature_policy_read(struct bytes text, signature_key_reader *key,
  *  @return 0, or -1 with ERR_INPUT, ERR_TOO_LARGE; *p is as before */
 MUST_USE int signature_policy_spare(struct signature_policy *p, const char *reference, bool archive,
                                     struct err *err);
+
+/** The signature policy of a workload: off, or its file with the keys that it names. Where no archive may
+ * pass there must be none but those of skip_measurement.
+ *  @param tree  read, or taken
+ *  @return as signature_policy_read(); also ERR_DENIED (an archive), ERR_NOT_FOUND (no such file), ERR_IO */
+MUST_USE int signature_policy_load(const struct workload_tree *tree, const struct compose *c,
+                                   const struct workload_policy *policy, struct signature_policy *out,
+                                   struct err *err);
 
 /** Judges an image of a registry, before it is pulled: the rules of the most specific scope that fits its
  * name, all of them. Signatures are checked here, because the engine of Debian 12 is built without it; the

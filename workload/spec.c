@@ -152,8 +152,7 @@ static void set_health(const struct compose_service *s, json_t *spec)
                   (json_int_t)(h->timeout_ns == COMPOSE_UNSET ? usual : h->timeout_ns), "StartPeriod",
                   (json_int_t)(h->start_period_ns == COMPOSE_UNSET ? 0 : h->start_period_ns), "Retries",
                   (json_int_t)(h->retries == COMPOSE_UNSET ? HEALTH_RETRIES : h->retries));
-    if (h->start_interval_ns != COMPOSE_UNSET) /* the watch's; here it makes another container of it */
-        set_int(config, "StartInterval", h->start_interval_ns);
+    set_int(config, "StartInterval", h->start_interval_ns); /* for the watch; another one replaces */
     json_object_set_new(spec, "healthconfig", config);
 }
 

@@ -2,10 +2,14 @@
 [TESTS]"""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import images  # noqa: E402
 
 CLI, DATA = sys.argv[1:3]
 
@@ -107,6 +111,32 @@ class PolicyLint(unittest.TestCase):
             status, out, err = lint(folder)
             self.assertEqual((status, err), (1, ""), out)
             self.assertRegex(out, f"(?m)^error: .*{path}")
+
+    def test_signatures(self):
+        compose = "services:\n  a: {image: r.io/a:1}\n"
+        verify = {"enable": True, "signature_verification_policy_path": "config/images.json"}
+        key = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
+        signed = [{"type": "sigstoreSigned", "keyPath": "config/cosign.pub"}]
+        for rules, archive, says in (
+                ({"default": signed}, False, None),
+                ({"default": signed}, True, "a.tar carries no signature"),
+                ({"transports": {"docker-archive": {"": signed}}}, False, 'transports.docker-archive."": sigstoreSigned: only images'),
+                ({"default": [{"type": "sigstoreSigned", "keyPath": "config/none.pub"}]}, False, "config/none.pub"),
+                ({"defaults": signed}, False, "unknown member defaults")):
+            for skip in False, True:
+                folder = self.workload(compose, {"workload_config": {"image_signature_verification": verify,
+                                                                     "services": {"skip_measurement": ["a"] if skip else []}}})
+                for path, text in ("images.json", json.dumps(rules)), ("cosign.pub", key):
+                    with open(os.path.join(folder, "config", path), "w") as f:
+                        f.write(text)
+                if archive:
+                    images.write_archive(os.path.join(folder, "a.tar"), "r.io/a:1", ["/bin/busybox"])
+                status, out, err = lint(folder)
+                fine = says is None or (archive and skip)
+                self.assertEqual((status, err), (0 if fine else 1, ""), out)
+                if not fine:
+                    self.assertRegex(out, "(?m)^config/images.json: error: .*" + re.escape(says))
+                self.assertEqual("an unsigned image may run" in out, skip)
 
     def test_env_files(self):
         folder = self.workload("services:\n  a: {image: r.io/a:1, env_file: [config/good, config/none]}\n"
