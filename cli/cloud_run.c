@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,25 +28,28 @@ bool program_exists(const char *name)
     return false;
 }
 
-static void drain(int fd, struct buf *out)
+static int drain(int fd, struct buf *out)
 {
     uint8_t block[4096];
     ssize_t n;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return -1;
     while ((n = read(fd, block, sizeof(block))) > 0 || (n < 0 && errno == EINTR))
         if (n > 0)
             buf_put(out, bytes_of(block, (size_t)n));
+    return n < 0 || out->failed ? -1 : 0;
 }
 
-static int start(const char *const argv[], bool quiet, int out_fd, pid_t *pid)
+static int start(const char *const argv[], int out_fd, int errors_fd, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     if (posix_spawn_file_actions_init(&actions) != 0)
         return -1;
     int rc = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (rc == 0 && quiet)
-        rc = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     if (rc == 0 && out_fd >= 0)
         rc = posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+    if (rc == 0 && errors_fd >= 0)
+        rc = posix_spawn_file_actions_adddup2(&actions, errors_fd, STDERR_FILENO);
     if (rc == 0)
         rc = posix_spawnp(pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv,
                           environ); /* unchanged */
@@ -53,23 +57,25 @@ static int start(const char *const argv[], bool quiet, int out_fd, pid_t *pid)
     return rc == 0 ? 0 : -1;
 }
 
-int run_program(const char *const argv[], bool quiet, struct buf *out)
+/* A file in memory takes each stream: two pipes would have to be read by turns. */
+static int memory_file(const struct buf *wanted, int *fd)
 {
-    int ends[2] = { -1, -1 }, status;
+    return !wanted || (*fd = memfd_create("output", MFD_CLOEXEC)) >= 0 ? 0 : -1;
+}
+
+int run_program(const char *const argv[], struct buf *out, struct buf *errors)
+{
+    AUTO(close_fd) int out_fd = -1;
+    AUTO(close_fd) int errors_fd = -1;
+    int status;
     pid_t pid;
-    if (out && pipe2(ends, O_CLOEXEC) < 0)
-        return -1;
-    int rc = start(argv, quiet, ends[1], &pid);
-    if (out)
-        close(ends[1]);
-    if (rc == 0 && out)
-        drain(ends[0], out);
-    if (out)
-        close(ends[0]);
-    if (rc < 0)
+    if (memory_file(out, &out_fd) < 0 || memory_file(errors, &errors_fd) < 0
+        || start(argv, out_fd, errors_fd, &pid) < 0)
         return -1;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
-    return WIFEXITED(status) && !(out && out->failed) ? WEXITSTATUS(status) : -1;
+    if ((out && drain(out_fd, out) < 0) || (errors && drain(errors_fd, errors) < 0))
+        return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

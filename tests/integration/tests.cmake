@@ -202,8 +202,11 @@ if(CVM_EMULATOR)
 endif()
 cvm_script_test(test_rego_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_rego_cli.py
     ${CMAKE_BINARY_DIR}/bin/cvm-cli)
-cvm_script_test(test_clouds /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_clouds.py
-    ${CMAKE_BINARY_DIR}/bin/cvm-cli)
+foreach(cloud azure gcp aws)
+    cvm_script_test(test_clouds_${cloud} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_clouds.py
+        ${CMAKE_BINARY_DIR}/bin/cvm-cli ${cloud})
+    set_tests_properties(test_clouds_${cloud} PROPERTIES TIMEOUT 300)
+endforeach()
 cvm_script_test(test_update_disk /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_update_disk.py ${CMAKE_BINARY_DIR}/bin/cvm-cli)
 set_tests_properties(test_update_disk PROPERTIES SKIP_RETURN_CODE 77)
 cvm_script_test(test_image_papers /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_image_papers.py ${CMAKE_BINARY_DIR}
