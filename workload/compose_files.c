@@ -40,7 +40,7 @@ static void file_use(struct compose_reader *r, const struct yaml_node *v, const 
         else if (!strcmp(key, "uid") || !strcmp(key, "gid"))
             *(*key == 'u' ? &use->uid : &use->gid) =
                 compose_printf(r, "%" PRId64, yaml_number(r, value, key, 0, UINT32_MAX - 1));
-        else
+        else if (!yaml_is_extension(key))
             compose_fail(r, v->pair[i].at, "%s.%.40s: not supported: want source, target, uid, gid, mode",
                          what, key);
     }
@@ -132,6 +132,8 @@ static void top_file(struct compose_reader *r, const struct yaml_node *v, const 
     for (size_t i = 0; i < v->n; i++) {
         const char *key = v->pair[i].key;
         const struct yaml_node *value = v->pair[i].value;
+        if (yaml_is_extension(key))
+            continue;
         if (!strcmp(key, "file")) {
             file->path = yaml_path(r, value, "file");
         } else if (!strcmp(key, "content") && content_fine && value->kind == YAML_TEXT) {

@@ -77,7 +77,8 @@ int compose_image_reference(const char *text, char *out, size_t size, bool *full
     }
     if (!path_fine(rest))
         return err_set(err, ERR_INPUT, 0, "\"%.120s\" is no image reference: %s", text, bad);
-    bool official = !registry.n && !memchr(rest.p, '/', rest.n);
+    bool hub = !registry.n || bytes_equal(registry, bytes_str("docker.io"));
+    bool official = hub && !memchr(rest.p, '/', rest.n); /* as every engine reads it */
     int n = snprintf(out, size, "%.*s/%s%.*s%s%.*s%s%.*s", registry.n ? (int)registry.n : 9,
                      registry.n ? (const char *)registry.p : "docker.io", official ? "library/" : "",
                      (int)rest.n, (const char *)rest.p, tag.n || !digest.n ? ":" : "",

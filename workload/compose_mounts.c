@@ -102,25 +102,39 @@ static void short_mount(struct compose_reader *r, const struct yaml_node *v, str
         m->source = source;
 }
 
+/* Whether the path is made if it is missing: it is there, or lint says so. */
 static void bind_options(struct compose_reader *r, const struct yaml_node *v)
 {
-    yaml_want_map(r, v, "volumes.bind", false);
-    for (size_t i = 0; i < v->n; i++) { /* what is not there is a lint error in any case */
-        if (strcmp(v->pair[i].key, "create_host_path") != 0
-            || yaml_bool(r, v->pair[i].value, "create_host_path"))
+    if (!yaml_want_map(r, v, "volumes.bind", true))
+        return;
+    for (size_t i = 0; i < v->n; i++) {
+        if (!strcmp(v->pair[i].key, "create_host_path"))
+            yaml_bool(r, v->pair[i].value, "create_host_path");
+        else if (!yaml_is_extension(v->pair[i].key))
             compose_fail(r, v->pair[i].at, "volumes.bind.%.40s: not supported", v->pair[i].key);
+    }
+}
+
+static void volume_options(struct compose_reader *r, const struct yaml_node *v)
+{
+    if (!yaml_want_map(r, v, "volumes.volume", true))
+        return;
+    for (size_t i = 0; i < v->n; i++) {
+        if (!yaml_is_extension(v->pair[i].key))
+            compose_fail(r, v->pair[i].at, "volumes.volume.%.40s: not supported", v->pair[i].key);
     }
 }
 
 static void tmpfs_options(struct compose_reader *r, const struct yaml_node *v, struct compose_mount *m)
 {
-    yaml_want_map(r, v, "volumes.tmpfs", false);
+    if (!yaml_want_map(r, v, "volumes.tmpfs", true))
+        return;
     for (size_t i = 0; i < v->n; i++) {
         if (!strcmp(v->pair[i].key, "size"))
             m->tmpfs_size = yaml_size(r, v->pair[i].value, "volumes.tmpfs.size");
         else if (!strcmp(v->pair[i].key, "mode"))
             m->tmpfs_mode = yaml_octal(r, v->pair[i].value, "volumes.tmpfs.mode");
-        else
+        else if (!yaml_is_extension(v->pair[i].key))
             compose_fail(r, v->pair[i].at, "volumes.tmpfs.%.40s: not supported", v->pair[i].key);
     }
 }
@@ -145,7 +159,9 @@ static void long_mount(struct compose_reader *r, const struct yaml_node *v, stru
             bind_options(r, value);
         else if (!strcmp(key, "tmpfs"))
             tmpfs_options(r, value, m);
-        else
+        else if (!strcmp(key, "volume"))
+            volume_options(r, value);
+        else if (!yaml_is_extension(key))
             compose_fail(r, v->pair[i].at, "volumes.%.40s: not supported: remove it", key);
     }
     bool bind = type && !strcmp(type, "bind"), volume = type && !strcmp(type, "volume");
@@ -157,8 +173,9 @@ static void long_mount(struct compose_reader *r, const struct yaml_node *v, stru
                      bind    ? " and source"
                      : tmpfs ? " and no source"
                              : "");
-    if ((yaml_member(v, "tmpfs") && !tmpfs) || (yaml_member(v, "bind") && !bind))
-        compose_fail(r, v->at, "volumes: tmpfs and bind are for mounts of their type");
+    if ((yaml_member(v, "tmpfs") && !tmpfs) || (yaml_member(v, "bind") && !bind)
+        || (yaml_member(v, "volume") && !volume))
+        compose_fail(r, v->at, "volumes: tmpfs, bind and volume are for mounts of their type");
     m->type = tmpfs ? COMPOSE_TMPFS : COMPOSE_VOLUME;
     m->source = source;
     if (bind)

@@ -79,6 +79,8 @@ static void long_port(struct compose_reader *r, const struct yaml_node *v, struc
     for (size_t i = 0; i < v->n; i++) {
         const char *key = v->pair[i].key;
         const struct yaml_node *value = v->pair[i].value;
+        if (yaml_is_extension(key))
+            continue;
         if (!strcmp(key, "name") || !strcmp(key, "app_protocol")) {
             yaml_text(r, value, "ports"); /* labels for people */
             continue;
@@ -162,6 +164,8 @@ void compose_read_networks(struct compose_reader *r, const struct yaml_node *v, 
         { "ipv6_address", read_ipv6, NULL },
     };
     struct compose_service *s = target;
+    if (yaml_is_null(v) || (v->kind != YAML_TEXT && v->n == 0))
+        return; /* the default one, as if nothing were written */
     if (v->kind == YAML_TEXT)
         compose_fail(r, v->at, "networks: want a list or a mapping");
     s->networks = compose_take(r, v->n + 1, sizeof(*s->networks));

@@ -30,10 +30,20 @@ static void read_disable(struct compose_reader *r, const struct yaml_node *v, vo
     h->disable = yaml_bool(r, v, "healthcheck.disable") || h->disable;
 }
 
+/* For engines 0 is the default, podman's timeout apart: there every check would fail. Less than a millisecond
+ * docker refuses. */
+static int64_t health_time(struct compose_reader *r, const struct yaml_node *v, const char *what)
+{
+    int64_t ns = yaml_duration(r, v, what);
+    if (ns > 0 && ns < 1000000)
+        compose_fail(r, v->at, "%s: want 1ms or more", what);
+    return ns ? ns : COMPOSE_UNSET;
+}
+
 #define READ_DURATION(member)                                                                                \
     static void read_##member(struct compose_reader *r, const struct yaml_node *v, void *target)             \
     {                                                                                                        \
-        ((struct compose_health *)target)->member##_ns = yaml_duration(r, v, "healthcheck." #member);        \
+        ((struct compose_health *)target)->member##_ns = health_time(r, v, "healthcheck." #member);          \
     }
 READ_DURATION(interval)
 READ_DURATION(timeout)

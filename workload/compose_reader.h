@@ -89,6 +89,7 @@ void compose_pairs_settle(struct compose_reader *r, struct compose_pairs *pairs)
 /* ---- values (compose_values.c): each fails with the place and what is wanted; what names the member ---- */
 
 bool yaml_is_null(const struct yaml_node *v);
+bool yaml_is_extension(const char *key); /* x-…: anybody's own */
 const struct yaml_node *yaml_member(const struct yaml_node *map, const char *key);
 const char *yaml_text(struct compose_reader *r, const struct yaml_node *v, const char *what); /* not empty */
 bool yaml_bool(struct compose_reader *r, const struct yaml_node *v, const char *what);

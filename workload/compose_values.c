@@ -17,6 +17,11 @@ bool yaml_is_null(const struct yaml_node *v)
                || !strcmp(v->text, "NULL"));
 }
 
+bool yaml_is_extension(const char *key)
+{
+    return !strncmp(key, "x-", 2);
+}
+
 const struct yaml_node *yaml_member(const struct yaml_node *map, const char *key)
 {
     for (size_t i = 0; i < map->n; i++) {
@@ -289,7 +294,7 @@ void yaml_members(struct compose_reader *r, const struct yaml_node *map, const c
         const struct member *row = NULL;
         for (size_t k = 0; k < n && !row; k++)
             row = strcmp(rows[k].name, pair->key) ? NULL : &rows[k];
-        if (!row && !strncmp(pair->key, "x-", 2))
+        if (!row && yaml_is_extension(pair->key))
             continue;
         if (!row)
             compose_fail(r, pair->at, "%s%s%.60s: not supported: remove it", where, *where ? "." : "",

@@ -37,8 +37,7 @@ static int has_not(struct made *m, const char *what, const char *value)
 /* Said elsewhere: the name in the query, ids by the daemon, proxies not at all, networks with netns. */
 static int elsewhere(struct made *m, const json_t *value)
 {
-    (void)m;
-    (void)value;
+    (void)m, (void)value;
     return 0;
 }
 
@@ -289,6 +288,7 @@ static const struct {
     { "idmappings", NULL, BODY, elsewhere },
     { "Networks", NULL, BODY, elsewhere },
     { "restart_tries", NULL, BODY, elsewhere },
+    { "create_working_dir", NULL, BODY, elsewhere },
     { "image", "Image", BODY, NULL },
     { "command", "Cmd", BODY, NULL },
     { "entrypoint", "Entrypoint", BODY, NULL },

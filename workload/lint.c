@@ -134,7 +134,7 @@ static void lint_image(struct linter *l, const struct compose_service *s)
               "services.%s.image: \"%s\" is a short name, which registries answer differently: write %s",
               s->name, s->image.text, full);
     else if (strcmp(full, s->image.text) != 0)
-        WARNING(l, s->image.at, "services.%s.image: \"%s\" means %s: write the tag, or a digest", s->name,
+        WARNING(l, s->image.at, "services.%s.image: \"%s\" means %s: write that, or a digest", s->name,
                 s->image.text, full);
 }
 

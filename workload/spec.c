@@ -84,6 +84,7 @@ static void set_process(const struct compose_service *s, json_t *spec)
     set_list(spec, "entrypoint", &s->entrypoint);
     set_text(spec, "hostname", s->hostname);
     set_text(spec, "work_dir", s->working_dir);
+    set_flag(spec, "create_working_dir", s->working_dir != NULL); /* as docker does */
     set_text(spec, "user", s->user);
     set_list(spec, "cap_add", &s->cap_add);
     set_list(spec, "cap_drop", &s->cap_drop);

@@ -129,7 +129,7 @@ class Running(unittest.TestCase):
         self.w.write(".env", "WHO=world\n")
         script = "; ".join([
             "echo uid $(/bin/busybox cat /proc/self/uid_map)", "/bin/busybox cat /cfg/app.conf /run/secrets/key",
-            "echo env $FROM_FILE $BOTH $HELLO", "/bin/busybox mount", "echo host $(/bin/busybox hostname)", "echo first $(/bin/busybox cat /proc/1/comm)",
+            "echo env $FROM_FILE $BOTH $HELLO", "/bin/busybox mount", "echo host $(/bin/busybox hostname) in $(/bin/busybox pwd)", "echo first $(/bin/busybox cat /proc/1/comm)",
             "/bin/busybox touch /cfg/x || echo cannot write", "/bin/busybox cp /bin/busybox /scratch/bb; /scratch/bb true && echo ran",
             "echo to stderr >&2", "ulimit -n", "/bin/busybox cat /proc/self/limits", "/bin/busybox ls -l /dev", "/bin/busybox sleep 1000"])
         self.w.apply(f"""
@@ -144,6 +144,7 @@ services:
     tmpfs: ["/scratch:size=8m", "/tmp:rw,noexec,nosuid,size=64m,mode=1777"]
     secrets: [key]
     read_only: true
+    working_dir: /not/in/the/image
     init: true
     ulimits: {{nofile: {{soft: 77, hard: 99}}, nproc: 500, fsize: -1}}
 volumes: {{data: {{}}}}
@@ -155,7 +156,7 @@ secrets: {{key: {{file: ./secrets/key}}}}
         self.assertIn("setting", log)
         self.assertIn("s3cret", log)
         self.assertIn("env file own hello world", log)
-        self.assertIn("host myhost", log)
+        self.assertIn("host myhost in /not/in/the/image", log)
         self.assertRegex(log, "first (catatonit|podman-init|docker-init|tini)")
         self.assertIn("cannot write", log)
         self.assertIn("E:to stderr", log)

@@ -139,6 +139,53 @@ static void names_addresses_and_options(void **state)
     assert_int_equal(c->networks[0].driver_opts.n, 1);
 }
 
+static void times_of_a_check(void **state)
+{
+    (void)state;
+    AUTO(compose_drop)
+    struct compose *c = parse_service("healthcheck: {test: a, interval: 0s, timeout: 0s, start_period: 0s, "
+                                      "start_interval: 1ms}");
+    const struct compose_health *h = &c->services[0].health;
+    assert_int_equal(h->interval_ns, COMPOSE_UNSET);
+    assert_int_equal(h->timeout_ns, COMPOSE_UNSET);
+    assert_int_equal(h->start_period_ns, COMPOSE_UNSET);
+    assert_int_equal(h->start_interval_ns, 1000000);
+}
+
+static void no_networks_are_the_default(void **state)
+{
+    (void)state;
+    static const char *const rows[] = { "networks: []", "networks: {}", "networks:", "user: x" };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        AUTO(compose_drop) struct compose *c = parse_service(rows[i]);
+        assert_int_equal(c->services[0].network_count, 1);
+        assert_string_equal(c->services[0].networks[0].network, "default");
+    }
+    AUTO(compose_drop) struct compose *c = parse_service("networks: []\n    network_mode: none");
+    assert_int_equal(c->services[0].network_count, 0);
+}
+
+static void extensions_and_options_without_effect(void **state)
+{
+    (void)state;
+    AUTO(compose_drop)
+    struct compose *c =
+        parse_service("ports: [{target: 80, published: 80, x-a: [1]}]\n"
+                      "    volumes:\n    - {type: volume, source: v, target: /v, volume: {x-b: 1}, x-c: 1}\n"
+                      "    - {type: bind, source: ./a, target: /a, read_only: true, bind: {create_host_path: "
+                      "true, x-d: {}}}\n"
+                      "    - {type: tmpfs, target: /t, tmpfs: {size: 1k, x-e: }}\n    - {type: volume, "
+                      "target: /w, volume: {}}\n"
+                      "    secrets: [{source: s, x-f: 1}]\nsecrets: {s: {file: secrets/s, x-g: 1}}\nvolumes: "
+                      "{v: {x-h: 1}}");
+    const struct compose_service *s = &c->services[0];
+    assert_int_equal(s->port_count, 1);
+    assert_int_equal(s->mount_count, 4);
+    assert_string_equal(s->mounts[1].path, "a");
+    assert_int_equal(s->mounts[2].tmpfs_size, 1024);
+    assert_string_equal(s->secrets[0].name, "s");
+}
+
 /* ---- env_file ---- */
 
 static int large_file(void *arg, const char *path, struct buf *out, struct err *err)
@@ -178,6 +225,9 @@ int main(void)
         cmocka_unit_test(options_of_tmpfs),
         cmocka_unit_test(signals),
         cmocka_unit_test(names_addresses_and_options),
+        cmocka_unit_test(times_of_a_check),
+        cmocka_unit_test(no_networks_are_the_default),
+        cmocka_unit_test(extensions_and_options_without_effect),
         cmocka_unit_test(environments_leave_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ static void each_setting(void **state)
           "WRITE\"]}}",
           "{}" },
         { "{\"cap_drop\":[],\"env\":{\"A\":\"b=c\"},\"sysctl\":{\"kernel.domainname\":\"d\",\"net.x\":\"1\"},"
-          "\"stop_signal\":10}",
+          "\"stop_signal\":10,\"create_working_dir\":true}",
           "{\"Env\":[\"A=b=c\"],\"Domainname\":\"d\",\"StopSignal\":\"10\",\"HostConfig\":{\"Sysctls\":{"
           "\"net.x\":\"1\"},"
           "\"CapDrop\":[\"MKNOD\",\"NET_RAW\",\"AUDIT_WRITE\"]}}",

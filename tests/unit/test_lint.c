@@ -52,6 +52,8 @@ static const struct row rows[] = {
     { "  s: {image: nginx}\n", "{}", LINT_ERROR, 2, "write docker.io/library/nginx:latest" },
     { "  s: {image: 'me/app:2'}\n", "{}", LINT_ERROR, 2, "write docker.io/me/app:2" },
     { "  s: {image: r.io/a}\n", "{}", LINT_WARNING, 2, "means r.io/a:latest" },
+    { "  s: {image: 'docker.io/nginx:1.27'}\n", "{}", LINT_WARNING, 2,
+      "means docker.io/library/nginx:1.27: write that" },
     { "  s: {" OK_IMAGE ",\n    privileged: true}\n", "{}", LINT_ERROR, 3, "privileged: " HOST },
     { "  s: {" OK_IMAGE ",\n    devices: [/dev/tpm0]}\n", "{}", LINT_ERROR, 3,
       "devices /dev/tpm0: refused: gives the container the TPM" },
