@@ -129,6 +129,16 @@ static void *follow(void *arg)
 
 /* ---- the reader ---- */
 
+/* What is sent leaves room: a reader who is never quite up to date must not fill the queue with it. */
+static void reuse(struct log_stream *l)
+{
+    if (l->sent < l->queue.n && l->sent < LOG_STREAM_QUEUE)
+        return;
+    memmove(l->queue.p, l->queue.p + l->sent, l->queue.n - l->sent);
+    l->queue.n -= l->sent;
+    l->sent = 0;
+}
+
 static ssize_t on_read(void *cls, uint64_t position, char *out, size_t max)
 {
     struct log_stream *l = cls;
@@ -140,10 +150,11 @@ static ssize_t on_read(void *cls, uint64_t position, char *out, size_t max)
     if (n) {
         memcpy(out, l->queue.p + l->sent, n);
         l->sent += n;
-        if (l->sent == l->queue.n)
-            l->sent = l->queue.n = 0;
+        reuse(l);
         pthread_cond_broadcast(&l->room);
-    } else if (!l->running || l->closed || l->queue.failed) {
+    } else if (l->queue.failed) {
+        rc = MHD_CONTENT_READER_END_WITH_ERROR; /* it is not whole */
+    } else if (!l->running || l->closed) {
         rc = MHD_CONTENT_READER_END_OF_STREAM;
     } else {
         l->suspended = true;

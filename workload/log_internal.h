@@ -9,10 +9,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define LOG_FILE_MAX (64u << 20) /* the records as in documents */
-#define LOG_DISK_MAX                                                                                         \
-    (LOG_FILE_MAX + (MEASURED_EVENTS_MAX + 1) * 128u + 65536) /* with chain and first line                   \
-                                                               */
+/* The records as in documents; with their chain and the first line, as on disk. */
+#define LOG_FILE_MAX (64u << 20)
+#define LOG_DISK_MAX (LOG_FILE_MAX + (MEASURED_EVENTS_MAX + 1) * 128u + 65536)
 #define LOG_TEXT_MAX 200
 
 /** One event, wherever it came from. */

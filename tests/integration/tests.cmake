@@ -127,6 +127,8 @@ set_tests_properties(test_priv_verbs PROPERTIES SKIP_RETURN_CODE 77)
 cvm_script_test(test_store /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_store.py
     ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(test_store PROPERTIES SKIP_RETURN_CODE 77)
+cvm_test(test_log_stream SOURCES integration/test_log_stream.c DEPENDS agent LIBS PkgConfig::MHD Threads::Threads
+    LABELS integration)
 add_executable(engine_tool integration/engine_tool.c)
 target_link_libraries(engine_tool PRIVATE agent cvm_flags)
 set_target_properties(engine_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
