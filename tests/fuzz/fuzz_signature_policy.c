@@ -32,5 +32,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(signature_policy_read(buf_bytes(&p.json), give_key, NULL, &again, NULL) == 0);
     CHECK(again.accepts_docker_archive == p.accepts_docker_archive);
     CHECK(again.accepts_oci_archive == p.accepts_oci_archive);
+    for (int archive = 0; archive < 2; archive++) { /* lets the engine do more, and nobody else */
+        AUTO(signature_policy_done) struct signature_policy spared = { 0 };
+        if (signature_policy_spare(&p, "a.example/b:1", archive, &err) < 0)
+            continue;
+        CHECK(signature_policy_read(buf_bytes(&p.json), give_key, NULL, &spared, NULL) == 0);
+        CHECK(!archive || (spared.accepts_docker_archive && spared.accepts_oci_archive));
+        CHECK(again.accepts_docker_archive == p.accepts_docker_archive);
+    }
     return 0;
 }
