@@ -13,8 +13,8 @@
                             "{Key=cvm-deployment,Value=${deployment}}]"
 #define ALIVE       "Name=instance-state-name,Values=pending,running,shutting-down,stopping,stopped"
 #define INSTANCE    TEXT("Reservations[].Instances[].InstanceId")
-#define TASK(field) TEXT("ImportSnapshotTasks[?Description=='${vm_name} ${import_token}']." field " | [0]")
-#define ACTIVE_TASK TEXT("ImportSnapshotTasks[?SnapshotTaskDetail.Status=='active'].ImportTaskId | [0]")
+#define TASK(field) TEXT("ImportSnapshotTasks[?Description=='${vm_name} ${import_token}']." field)
+#define ACTIVE_TASK TEXT("ImportSnapshotTasks[?SnapshotTaskDetail.Status=='active'].ImportTaskId")
 
 static const struct cloud_step steps[] = {
     { .id = "bucket",

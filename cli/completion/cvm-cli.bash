@@ -5,27 +5,35 @@ _cvm_cli_commands() {
     "$1" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'
 }
 
-# The options of a command, and what may stand in place of its first argument ("gcp|azure|...").
+# The options of a command (or of an action: "policy gcp"), from its usage and from the left side of its table.
+_cvm_cli_options() {
+    # shellcheck disable=SC2086 # two words if there is an action
+    "$1" help $2 2>/dev/null | sed -n -e '1s/^usage: cvm-cli '"$2"'//' -e '1,/^$/p' -e '/^$/,$s/^  \(-.*\)/\1/p' |
+        sed 's/\([^ ]\)  .*/\1/' | grep -oE -- '(^|[^[:alnum:]_-])--?[[:alpha:]][[:alnum:]_-]*' | grep -oE -- '-.*' | sort -u
+}
+
+# What may stand in place of its first argument ("gcp|azure|...").
 _cvm_cli_words() {
-    local usage
-    usage=$("$1" help "$2" 2>/dev/null | sed '/^$/q')
-    grep -oE -- '--?[a-z][a-z-]*' <<<"${usage#usage: cvm-cli "$2"}"
-    sed -n "1s/^usage: cvm-cli $2 \([a-z-]*|[a-z|-]*\).*/\1/p" <<<"$usage" | tr '|' '\n'
+    "$1" help "$2" 2>/dev/null | sed -n "1s/^usage: cvm-cli $2 \([a-z-]*|[a-z|-]*\).*/\1/p" | tr '|' '\n'
 }
 
 _cvm_cli() {
-    local cur=${COMP_WORDS[COMP_CWORD]} tool=${COMP_WORDS[0]}
+    local cur=${COMP_WORDS[COMP_CWORD]} tool=${COMP_WORDS[0]} command=${COMP_WORDS[1]:-} words
     COMPREPLY=()
-    case $COMP_CWORD:${COMP_WORDS[1]:-} in
-    1:*) mapfile -t COMPREPLY < <(compgen -W "$(_cvm_cli_commands "$tool") --version --help" -- "$cur") ;;
-    2:help) mapfile -t COMPREPLY < <(compgen -W "$(_cvm_cli_commands "$tool")" -- "$cur") ;;
-    2:*) mapfile -t COMPREPLY < <(compgen -W "$(_cvm_cli_words "$tool" "${COMP_WORDS[1]}")" -- "$cur") ;;
+    case $COMP_CWORD:$command in
+    1:*) words="$(_cvm_cli_commands "$tool") --version --help" ;;
+    2:help) words=$(_cvm_cli_commands "$tool") ;;
     *)
-        if [[ $cur == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W "$(_cvm_cli_words "$tool" "${COMP_WORDS[1]}" | grep '^-')" -- "$cur")
+        words=$(_cvm_cli_words "$tool" "$command")
+        if ((COMP_CWORD > 2)); then
+            [[ $cur == -* ]] || return
+            grep -qxF -e "${COMP_WORDS[2]}" <<<"$words" && command+=" ${COMP_WORDS[2]}"
+            words=
         fi
+        words+=" $(_cvm_cli_options "$tool" "$command")"
         ;;
     esac
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 
 # What is no word of ours is a file.

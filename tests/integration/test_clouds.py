@@ -400,7 +400,7 @@ def check_workload(b):
     shell("sgdisk --clear -n 1:1M:+3M -c 1:cvm-esp -n 4:8M:+24M -c 4:cvm-data disk.raw && " + PACK[b.cloud])
     os.unlink(f"{b.folder}/disk.raw")
     os.makedirs(f"{b.folder}/load")
-    for name, text in (("docker-compose.yml", "services: {}\n"), (".env", "A=1\n")):
+    for name, text in (("docker-compose.yml", "services:\n  a: {image: r.io/a:1}\n"), (".env", "A=1\n")):
         with open(f"{b.folder}/load/{name}", "w") as f:
             f.write(text)
     before, options = digest(), ["--add-workload", "--workload", "load"]

@@ -1,10 +1,13 @@
-"""Bash completion of cvm-cli: every command of `cvm-cli help`, and of each command every option that its help's usage
-names, is completed. usage: test_completion.py CVM_CLI COMPLETION_FILE"""
+"""Bash completion of cvm-cli: every command of `cvm-cli help`, and of each command every option that its help names, as the
+program knows it. usage: test_completion.py CVM_CLI COMPLETION_FILE"""
+import os
 import re
 import subprocess
 import sys
+import tempfile
 
-CLI, COMPLETION = sys.argv[1:3]
+CLI, COMPLETION = map(os.path.abspath, sys.argv[1:3])
+NOWHERE = tempfile.TemporaryDirectory(prefix="cvm-completion-")
 
 
 def complete(*words):
@@ -30,12 +33,27 @@ expect("commands", len(commands) > 25, commands)
 expect("every command is completed", complete("") == commands | {"--version", "--help"}, complete("") ^ commands)
 expect("by its beginning", complete("verify-t") == {"verify-tdx", "verify-tpm"}, complete("verify-t"))
 expect("help takes commands", complete("help", "") == commands)
+# Options that a help names in passing: another command's, or what every command has.
+PROSE = {("collateral",): {"--certs"}, ("sign-kernel",): {"--secure-boot-key"}, ("policy",): {"--policy"}}
+
+
+def check_options(*command):
+    named = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", help_of(*command))) - {"--help"} - PROSE.get(command, set())
+    dashed = {o for o in named if o.startswith("--")}
+    offered = complete(*command, "-")
+    expect(f"options of {command}", offered >= dashed and offered <= named, (offered ^ dashed, named))
+    expect(f"options of {command}, later", complete(*command, "FILE", "--") == dashed, complete(*command, "FILE", "--"))
+    for option in offered:
+        done = subprocess.run([CLI, *command, option], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL,
+                              env={"PATH": "/nowhere"}, cwd=NOWHERE.name)
+        expect(f"{command} has {option}", "unknown option" not in done.stderr, done.stderr)
+
+
 for command in sorted(commands):
-    usage = help_of(command).split("\n\n")[0].replace("usage: cvm-cli " + command, "", 1)
-    options = set(re.findall(r"(?:^|[ \[(|])(--[a-z][a-z-]*)", usage))
-    offered = complete(command, "--")
-    expect(f"options of {command}", offered == options, offered ^ options)
-    expect(f"options of {command}, later", complete(command, "FILE", "--") == options)
+    check_options(command)
+for action in re.findall(r"(?m)^  ([a-z][a-z-]*) ", help_of("policy")):
+    check_options("policy", action)
+expect("whole names", {"--vm_name", "--additional_ports"} <= complete("deploy-aws", "--"), complete("deploy-aws", "--"))
 expect("verify has options", "--golden" in complete("verify", "file", "--go"), complete("verify", "file", "--go"))
 expect("words of policy", {"gcp", "azure", "tdx", "extend"} <= complete("policy", ""), complete("policy", ""))
 expect("no file is a word of ours", complete("inspect", "some") == set())

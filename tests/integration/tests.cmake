@@ -207,7 +207,7 @@ cvm_script_test(test_rego_cli /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integra
 foreach(cloud azure gcp aws)
     cvm_script_test(test_clouds_${cloud} /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_clouds.py
         ${CMAKE_BINARY_DIR}/bin/cvm-cli ${cloud})
-    set_tests_properties(test_clouds_${cloud} PROPERTIES TIMEOUT 300)
+    set_tests_properties(test_clouds_${cloud} PROPERTIES TIMEOUT 600)
 endforeach()
 cvm_script_test(test_update_disk /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/integration/test_update_disk.py ${CMAKE_BINARY_DIR}/bin/cvm-cli)
 set_tests_properties(test_update_disk PROPERTIES SKIP_RETURN_CODE 77)

@@ -251,7 +251,7 @@ def aws_import(state, verb, flat):
     if "Status=='active'" in query:
         tasks = {i: t for i, t in tasks.items() if t["state"] == "active"}
     if not tasks:
-        return "None"
+        return "None" if "[0]" in query else ""
     id_, task = next(iter(tasks.items()))
     if query.endswith(".Status"):
         now = task["state"]
@@ -259,7 +259,7 @@ def aws_import(state, verb, flat):
             aws_make(state, "snap", "snapshot", {}, id_)
             task["state"], task["snapshot"] = "completed", state["last"]
         return now
-    return task.get("snapshot", "None") if "SnapshotId" in query else id_
+    return task.get("snapshot", "None" if "[0]" in query else "") if "SnapshotId" in query else id_
 
 
 def aws_make(world, prefix, kind, tags, name=None, **more):
