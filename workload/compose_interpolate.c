@@ -62,9 +62,10 @@ static void word(struct replace *s, unsigned depth, bool counts)
 /* What the word of :? says stands at the end of the scratch buffer. */
 __attribute__((noreturn)) static void missing(struct replace *s, struct bytes name, size_t from)
 {
-    struct bytes why = bytes_of(s->r->scratch.p + from, s->r->scratch.n - from);
+    const struct buf *text = &s->r->scratch;
+    struct bytes why = from < text->n ? bytes_of(text->p + from, text->n - from) : bytes_of(NULL, 0);
     compose_fail(s->r, s->at, "${%.*s} is not set in .env: %.*s", (int)name.n, (const char *)name.p,
-                 (int)(why.n > 160 ? 160 : why.n), why.n ? (const char *)why.p : "");
+                 (int)(why.n > 160 ? 160 : why.n), (const char *)why.p);
 }
 
 /* ${NAME...}, at the byte after the brace. */

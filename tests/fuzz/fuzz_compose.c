@@ -16,9 +16,12 @@ static void check_mounts(const struct compose_service *s)
             continue;
         char again[4096];
         CHECK(m->path || s->refused_count);
-        if (m->path) /* in its final form: below the directory */
-            CHECK(*m->path != '/' && workload_path(m->path, again, sizeof(again), NULL) == 0
-                  && !strcmp(again, m->path));
+        if (!m->path)
+            continue;
+        char beside[4096]; /* "./~x" is a file of that name: in its final form it lies below the directory */
+        CHECK(snprintf(beside, sizeof(beside), "./%s", m->path) < (int)sizeof(beside));
+        CHECK(*m->path != '/' && workload_path(beside, again, sizeof(again), NULL) == 0
+              && !strcmp(again, m->path));
     }
 }
 
