@@ -36,6 +36,12 @@ static bool is_over(const struct compose_service *s, const struct engine_state *
            || (s->restart_max != COMPOSE_UNSET && state->restarts >= (uint64_t)s->restart_max);
 }
 
+/* docker calls one running that waits for its next start. */
+static bool is_up(const struct engine_state *state)
+{
+    return state->running && state->pid != 0;
+}
+
 /* Inspects until two looks agree whether it is over: the engine counts a try before it starts it. */
 static int look(const struct runner *r, const struct compose_service *s, const char *name,
                 struct engine_state *out, bool *over, struct err *err)
@@ -121,7 +127,7 @@ static int wait_up_again(const struct runner *r, const struct compose_service *s
             return -1;
         if (state.ended && state.exit_code == 0)
             return 0;
-        if (before.running && state.running && before.pid == state.pid)
+        if (is_up(&before) && is_up(&state) && before.pid == state.pid)
             return 0;
         if (over)
             return failed(s, &state, err);
@@ -144,7 +150,7 @@ int runner_wait_running(const struct runner *r, const struct compose_service *s,
     if (state.health != ENGINE_HEALTH_NONE)
         return runner_wait_healthy(r, s, name, err);
     const bool fell = !kept && state.restarts > 0;
-    if ((state.running && !fell) || (state.ended && state.exit_code == 0))
+    if ((is_up(&state) && !fell) || (state.ended && state.exit_code == 0))
         return 0;
     return over || s->restart == COMPOSE_RESTART_NO ? failed(s, &state, err) : wait_up_again(r, s, name, err);
 }

@@ -48,7 +48,9 @@ static void script_done(struct script *s)
 #define RUNS(restarts)    STATE("running", "true", "0", restarts)
 #define STOPPED(restarts) STATE("stopped", "false", "3", restarts)
 #define EXITED(restarts)  STATE("exited", "false", "3", restarts)
-#define DONE              STATE("exited", "false", "0", "1")
+#define WAITS                                                                                                \
+    "\"State\":{\"Status\":\"restarting\",\"Running\":true,\"Pid\":0,\"ExitCode\":3},\"RestartCount\":2"
+#define DONE STATE("exited", "false", "0", "1")
 
 static struct compose_service service(enum compose_restart restart, int64_t max)
 {
@@ -96,6 +98,7 @@ static void one_that_falls_must_stay_up(void **state)
     (void)state;
     static const char *const again[] = { STOPPED("0"), RUNS("1"), RUNS("1") };
     static const char *const loops[] = { RUNS("1"), RUNS("2"), STOPPED("3") };
+    static const char *const waits[] = { WAITS };
     const struct compose_service s = service(COMPOSE_RESTART_ALWAYS, COMPOSE_UNSET);
     struct script script = { .state = again, .n = 3 };
     struct runner r = { .engine = { .dial = { connect_script, &script } }, .health_ms = 1500 };
@@ -106,6 +109,9 @@ static void one_that_falls_must_stay_up(void **state)
     assert_int_equal(runner_wait_running(&r, &s, "s", false, &err), -1);
     assert_int_equal(script.at, 5); /* and not only the first look */
     assert_non_null(strstr(err.cause, "service s does not stay up (started again 3 times)"));
+    script_done(&script);
+    script = (struct script){ .state = waits, .n = 1 };
+    assert_int_equal(runner_wait_running(&r, &s, "s", false, &err), -1);
     script_done(&script);
 }
 
