@@ -244,7 +244,8 @@ static int change(struct step *s, bool *exchanged, struct err *err)
     return 0;
 }
 
-/* The old workload again, in the registers and running. */
+/* The old workload again, in the registers and running. The update was accepted and failed: that is this
+ * machine's matter, whatever kind of answer the engine gave. */
 static void roll_back(struct step *s, bool exchanged, bool *whole, struct err *err)
 {
     struct err why = { 0 };
@@ -253,9 +254,9 @@ static void roll_back(struct step *s, bool exchanged, bool *whole, struct err *e
     int rc = update_note_write(&s->places, &staged, &why);
     if (exchanged)
         rc |= update_exchange(s->places.next, s->places.current, &why);
-    *whole = rc == 0;
     fault_point("update-rolling-back");
     rc |= measure(s, true, &why);
+    *whole = rc == 0;
     if (exchanged)
         rc |= apply(s, s->w->now, &why);
     memcpy(cause, err->cause, sizeof(cause));
@@ -263,7 +264,8 @@ static void roll_back(struct step *s, bool exchanged, bool *whole, struct err *e
         err_set(err, ERR_IO, 0, "the update failed (%.120s), and going back did too: %.120s", cause,
                 why.cause);
     else
-        err_set(err, err->kind, err->code, "the update failed and the old workload runs: %.240s", cause);
+        err_set(err, err->kind == ERR_IO ? ERR_IO : ERR_UNAVAILABLE, err->code,
+                "the update failed and the old workload runs: %.240s", cause);
     if (rc)
         log_err(LOG_LEVEL_ERROR, "update", err);
 }

@@ -23,7 +23,8 @@ struct update {
  *  @param answer  a new reference: the services' diff, the events and PCR values; in a dry run also the
  * policy's verdict
  *  @return 0, or -1: ERR_INPUT (zip, compose file), ERR_DENIED (policy, lint, signatures), ERR_TOO_LARGE,
- * ERR_NOT_FOUND (no workload, an image), ERR_UNAVAILABLE (engine, TPM, health: what ran before runs again) */
+ * ERR_NOT_FOUND (no workload, an image), ERR_UNAVAILABLE (engine, TPM, health: what ran before runs again);
+ * once it is measured, ERR_UNAVAILABLE or ERR_IO alone */
 MUST_USE int update_run(struct workload *w, const struct update *u, json_t **answer, struct err *err);
 
 /** Before the workload of a start is read: removes what an update left, or, if it was killed after the new

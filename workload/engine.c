@@ -53,7 +53,8 @@ const char *engine_text(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-/* The engine's words for what its policy does not let through, and for what a registry refuses. */
+/* The engine's words for what its policy does not let through, and for what a registry refuses. Elsewhere
+ * they are those of a runtime or of a service. */
 static const struct {
     const char *words;
     enum err_kind kind;
@@ -70,15 +71,10 @@ static const struct {
     { "no such image", ERR_NOT_FOUND },
     { "payload does not match", ERR_INPUT },
     { "no space left on device", ERR_TOO_LARGE },
-
 };
 
-static enum err_kind kind_of(unsigned status, const char *text)
+static enum err_kind kind_of_status(unsigned status)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {
-        if (strcasestr(text, meanings[i].words))
-            return meanings[i].kind;
-    }
     switch (status) {
     case 400:
         return ERR_INPUT;
@@ -94,15 +90,29 @@ static enum err_kind kind_of(unsigned status, const char *text)
     }
 }
 
-int engine_said(const char *what, unsigned status, const char *text, struct err *err)
+static enum err_kind kind_of_words(unsigned status, const char *text)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {
+        if (strcasestr(text, meanings[i].words))
+            return meanings[i].kind;
+    }
+    return kind_of_status(status);
+}
+
+static int say(const char *what, enum err_kind kind, unsigned status, const char *text, struct err *err)
 {
     char clean[241];
     size_t n = 0;
     for (; text[n] && n + 1 < sizeof(clean); n++)
         clean[n] = text[n] >= ' ' && text[n] != 0x7f ? text[n] : ' ';
     clean[n] = '\0';
-    return err_set(err, kind_of(status, text), status, "container engine, %.60s: %s", what,
+    return err_set(err, kind, status, "container engine, %.60s: %s", what,
                    n ? clean : "failed without a word");
+}
+
+int engine_said(const char *what, unsigned status, const char *text, struct err *err)
+{
+    return say(what, kind_of_words(status, text), status, text, err);
 }
 
 /* {"cause":…,"message":…,"response":500}; of docker the message alone */
@@ -111,12 +121,14 @@ static int refused(const struct engine *e, const struct engine_call *call, unsig
 {
     AUTO(json_drop) json_t *body = NULL;
     const char *what = call->path->text + strlen(engine_dialect(e)->api);
-    char route[61], text[32];
+    bool image = !strncmp(what, "/images/", strlen("/images/"));
+    char route[61], status_text[32];
+    const char *text = status_text;
     snprintf(route, sizeof(route), "%.*s", (int)strcspn(what, "?"), what);
+    snprintf(status_text, sizeof(status_text), "HTTP status %u", status);
     if (json_parse(buf_bytes(answer), ENGINE_ANSWER_MAX, &body, NULL) == 0 && *engine_text(body, "message"))
-        return engine_said(route, status, engine_text(body, "message"), err);
-    snprintf(text, sizeof(text), "HTTP status %u", status);
-    return engine_said(route, status, text, err);
+        text = engine_text(body, "message");
+    return say(route, image ? kind_of_words(status, text) : kind_of_status(status), status, text, err);
 }
 
 int engine_do(const struct engine *e, const struct engine_call *call, struct buf *out, struct err *err)

@@ -79,7 +79,8 @@ MUST_USE int engine_post(const struct engine *e, const struct engine_path *path,
 MUST_USE int engine_json(const struct engine *e, const struct engine_call *call, json_t **out,
                          struct err *err);
 
-/** Sets *err to what the engine said: control characters out, cut, and the kind that its words mean.
+/** Sets *err to what the engine said about an image: control characters out, cut, and the kind that its words
+ * mean.
  *  @return -1 */
 int engine_said(const char *what, unsigned status, const char *text, struct err *err);
 

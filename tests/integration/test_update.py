@@ -317,6 +317,19 @@ class Updates(Case):
         types = m.log_types()
         self.assertEqual((types.count("update"), types.count("rollback")), (2, 2))
 
+    def test_what_the_engine_says_of_a_container_is_no_refusal(self):
+        """The update was accepted, and failed: whatever words or status the runtime has for it."""
+        m = self.machine()
+        for program in "/etc/marker", "/no/such":  # not executable; not there
+            new = self.next_of(m)
+            new.write("docker-compose.yml", COMPOSE.replace('command: ["/bin/busybox", "sh"', f'entrypoint: ["{program}"]\n    command: ["sh"'))
+            status, body = m.update(zip_of(new.path))
+            self.assertEqual(status, 503, body)
+            self.assertRegex(body["error"], "the update failed and the old workload runs: .*container engine")
+            self.runs(m, m.workload)
+        acts = [a for a in m.agent.get("/journal")["acts"].values() if a["verb"] == "update-workload"]
+        self.assertEqual([a["outcome"] for a in acts], ["failed", "failed"])
+
     def test_what_was_stored_is_what_was_measured(self):
         """What lies beside the workload is the host's until it is put in its place: changed, it is not."""
         m = self.machine()
