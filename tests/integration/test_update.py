@@ -330,6 +330,32 @@ class Updates(Case):
         acts = [a for a in m.agent.get("/journal")["acts"].values() if a["verb"] == "update-workload"]
         self.assertEqual([a["outcome"] for a in acts], ["failed", "failed"])
 
+    def test_an_update_repairs_what_did_not_start(self):
+        workload = rig.Workload(policy=ALL, compose=COMPOSE.replace('command: ["/bin/busybox", "sh"', 'entrypoint: ["/no/such"]\n    command: ["sh"'))
+        self.addCleanup(workload.drop)
+        m = Machine(workload)
+        self.addCleanup(m.__exit__)
+        m.token = "-"
+        m.start()
+        m.wait("failed")
+        m.token = m.agent.request("external", "GET", "/api-token")[2].decode()
+
+        def states():
+            text = m.agent.request("internal", "GET", "/metrics")[2].decode()
+            return [line for line in text.splitlines() if line.startswith("cvm_agent_workload{") and line.endswith(" 1")]
+        self.assertEqual(states(), ['cvm_agent_workload{state="failed"} 1'])
+        new = self.next_of(m)
+        new.write("docker-compose.yml", COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
+        status, body = m.update(zip_of(new.path))
+        self.assertEqual(status, 500, body)
+        self.assertIn("and going back did too", body["error"])
+        self.assertEqual(states(), ['cvm_agent_workload{state="failed"} 1'])
+        new.write("docker-compose.yml", COMPOSE)
+        status, body = m.update(zip_of(new.path))
+        self.assertEqual(status, 200, body)
+        self.assertEqual(states(), ['cvm_agent_workload{state="running"} 1'])
+        self.runs(m, new)
+
     def test_what_was_stored_is_what_was_measured(self):
         """What lies beside the workload is the host's until it is put in its place: changed, it is not."""
         m = self.machine()
