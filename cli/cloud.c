@@ -105,7 +105,7 @@ static int make_item(struct deployment *d, const struct cloud_step *s, const cha
 
 static int make(struct deployment *d, const struct cloud_step *s, size_t number)
 {
-    if (!cloud_applies(d, s) || (s->not_new && cloud_listed(d->now, s->not_new)))
+    if (!s->run[0] || !cloud_applies(d, s) || (s->not_new && cloud_listed(d->now, s->not_new)))
         return 0;
     printf("[%zu/%zu] %s\n", number, d->cloud->n, s->title);
     fflush(stdout);

@@ -34,9 +34,9 @@ struct cloud_step {
     cloud_command probe; /* succeeds, and does not say "None", if the thing is there; empty: nobody knows */
     cloud_command probe_id; /* the same, asked once the captured variable is known: by that alone */
     const char *absent;     /* what the tool's error says if the thing is not there; "A|B": one of them */
-    cloud_command run;
-    const char *capture;           /* variable that takes what run (or probe, if the thing is there) prints */
-    const char *wait;              /* run is repeated until it prints this */
+    cloud_command run;      /* empty: only another step brings it */
+    const char *capture;    /* variable that takes what run (or probe, if the thing is there) prints */
+    const char *wait;       /* run is repeated until it prints this */
     cloud_command undo, undo_then; /* empty: nothing to take back */
     cloud_command
         others; /* all that was made lies in this thing; prints something of somebody else's in it */

@@ -14,7 +14,9 @@
 #define ALIVE       "Name=instance-state-name,Values=pending,running,shutting-down,stopping,stopped"
 #define INSTANCE    TEXT("Reservations[].Instances[].InstanceId")
 #define TASK(field) TEXT("ImportSnapshotTasks[?Description=='${vm_name} ${import_token}']." field)
-#define ACTIVE_TASK TEXT("ImportSnapshotTasks[?SnapshotTaskDetail.Status=='active'].ImportTaskId")
+#define ACTIVE_TASK                                                                                          \
+    TEXT("ImportSnapshotTasks[?ImportTaskId=='${import_task}' && SnapshotTaskDetail.Status=='active']."      \
+         "ImportTaskId")
 
 static const struct cloud_step steps[] = {
     { .id = "bucket",
@@ -42,8 +44,7 @@ static const struct cloud_step steps[] = {
       .of_disk = true,
       .once = true,
       .probe = { EC2, "describe-import-snapshot-tasks", REGION, TASK("ImportTaskId") },
-      .probe_id = { EC2, "describe-import-snapshot-tasks", REGION, "--import-task-ids", "${import_task}",
-                    ACTIVE_TASK },
+      .probe_id = { EC2, "describe-import-snapshot-tasks", REGION, ACTIVE_TASK },
       .run = { EC2, "import-snapshot", REGION, "--client-token", "${import_token}", "--description",
                "${vm_name} ${import_token}", "--disk-container",
                "Format=vmdk,UserBucket={S3Bucket=${bucket},S3Key=" OBJECT "}", TEXT("ImportTaskId") },

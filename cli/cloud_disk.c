@@ -152,7 +152,9 @@ static int make_copy(struct deployment *d, const struct format *f)
     return cloud_set(d, "disk_now", id);
 }
 
-static int print_copy(const struct deployment *d, const struct format *f)
+/* Whether the copy is the record's disk shows only when it is made: the commands are those for the same one.
+ */
+static int print_copy(struct deployment *d, const struct format *f)
 {
     AUTO(buf_done) struct buf out = buf_new(1u << 20);
     buf_printf(&out, "# the workload onto a copy of the disk\nmkdir -p %s\n", cloud_var(d, "work"));
@@ -161,6 +163,11 @@ static int print_copy(const struct deployment *d, const struct format *f)
     cloud_put_command(&out, d, update, "", 0);
     buf_u8(&out, '\n');
     cloud_put_command(&out, d, f->pack, "", 0);
+    if (strncmp(cloud_var(d, "disk_id"), "workload:", 9) == 0) {
+        buf_str(&out, "\n# if that is the disk of the record; another one replaces it");
+        if (cloud_set(d, "disk_now", cloud_var(d, "disk_id")))
+            return STATUS_ENVIRONMENT;
+    }
     return write_out(&out, NULL);
 }
 
@@ -173,14 +180,17 @@ int cloud_prepare_disk(struct deployment *d, const struct cloud_arguments *a, co
     if ((rc = choose(d, f)) || (rc = identify(d)) || (rc = cloud_set(d, "upload", cloud_var(d, "disk"))))
         return rc;
     json_object_del(d->vars, "work");
-    if (!a->add_workload)
-        return 0;
+    /* A machine with a workload of its own keeps it until another disk is named. */
+    bool add = a->add_workload || (!a->disk && strncmp(cloud_var(d, "disk_id"), "workload:", 9) == 0);
+    if (!add)
+        return a->workload ? cloud_bad_option("workload", a->workload, "it goes with --add-workload") : 0;
     if (path_set(work, sizeof(work), &err, "%s/%s_%s.work", folder, d->cloud->name, cloud_var(d, "vm_name"))
             < 0
         || path_set(upload, sizeof(upload), &err, "%s/disk.%s", work, f->suffix) < 0)
         return fail_err(STATUS_USAGE, "--artifacts", "too long", &err);
     if ((rc = cloud_set(d, "work", work)) || (rc = cloud_set(d, "upload", upload))
-        || (rc = cloud_set(d, "workload", a->workload ? a->workload : "workload")))
+        || (a->workload && (rc = cloud_set(d, "workload", a->workload)))
+        || (!*cloud_var(d, "workload") && (rc = cloud_set(d, "workload", "workload"))))
         return rc;
     return d->dry_run ? print_copy(d, f) : make_copy(d, f);
 }

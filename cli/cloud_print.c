@@ -56,7 +56,7 @@ int cloud_print_deploy(struct deployment *d)
         const struct cloud_step *s = &d->cloud->steps[i];
         char list[CLOUD_LIST_MAX], *rest = list, *item, key[80];
         unsigned number = 0;
-        if (!cloud_applies(d, s) || (s->not_new && !stays(d, s->not_new)))
+        if (!s->run[0] || !cloud_applies(d, s) || (s->not_new && !stays(d, s->not_new)))
             continue;
         snprintf(list, sizeof(list), "%s", s->each ? cloud_var(d, s->each) : "-");
         buf_printf(&out, "# %s%s%s\n", s->title, s->wait ? ", until it prints " : "", s->wait ? s->wait : "");

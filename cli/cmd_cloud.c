@@ -125,6 +125,7 @@ static int cleanup(const struct command *command, const struct cloud *cloud, int
     "  --attach-disk NAME        a data disk; made if there is none of that name\n"                          \
     "  --disk-size GB            its size; default 10\n"                                                     \
     "  --add-workload            bring a copy of the disk with the workload of --workload\n"                 \
+    "                            (in later runs too, until --disk names another)\n"                          \
     "  --workload DIR            default workload\n"                                                         \
     "  --artifacts DIR           where records lie; default _artifacts\n"                                    \
     "  --dry-run                 print the exact commands of the run to come, run nothing\n"                 \

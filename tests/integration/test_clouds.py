@@ -127,6 +127,8 @@ def check_life(b):
         expect("the data disk is in the new machine", volume["instance"] == b.machine(), volume)
 
     b.cleanup(0, "--dry-run", why=b.tool)
+    if b.cloud == "aws":  # which forgets import tasks after a while
+        b.write(lambda things: [things.pop(t) for t in [t for t in things if t.startswith("task-")]])
     b.cleanup()
     b.nothing_left("/data@", "disks/data", "vol-", "group/cvm-test_Rg")  # a data disk outlives its machine, and its group
     assert any("data" in t or "vol-" in t for t in b.things()) and not os.path.exists(b.record())
@@ -198,7 +200,7 @@ def check_killed(b):
     expect("steps", len(steps) >= 6, steps)
     options = ["--attach-disk", "data", "--additional_ports", "80"]
     before = None
-    for step in sorted(steps):
+    for step in [b.last] + sorted(steps)[::2 if b.cloud == "azure" else 1]:  # Azure's group goes whole, mostly
         for when in ("KILL", "KILL_BEFORE") if b.last == step else ("KILL",):
             b.deploy(KILLED, *options, **{"CVM_FAKE_" + when: step})
             b.deploy(0, *options, why="203.0.113.")
@@ -354,6 +356,9 @@ def check_own_cloud(b):
             expect("Secure Boot", part in calls, calls)
         expect("not both", "--no-shielded-secure-boot" not in calls)
     if b.cloud == "azure":
+        b.deploy(4, "--attach-disk", "data", why="taking back", CVM_FAKE_PARTLY="1")
+        b.nothing_left("disk/data", "group/cvm-test_Rg")
+        b.write(lambda things: things.clear())
         b.deploy(0)
         calls = b.calls_of(b.cleanup)
         ends = [c for c in calls if " delete " in c]
@@ -411,6 +416,10 @@ def check_workload(b):
     machine = b.machine()
     calls = " ".join(b.calls_of(lambda: b.deploy(0, *options)))
     expect("the same again brings nothing", not re.search("blob upload| cp ", calls) and b.machine() == machine, calls)
+    b.deploy(0, "--additional_ports", "80")
+    expect("a run for something else leaves it", b.machine() == machine, b.things())
+    expect("and its plan says so", "# remove" not in b.deploy(0, "--dry-run"))
+    b.deploy(2, "--workload", "load", "--disk", b.disk, why="--add-workload")
     with open(f"{b.folder}/load/.env", "w") as f:
         f.write("A=2\n")
     b.deploy(0, *options, why="replaced")

@@ -2,7 +2,7 @@
 (tests/data/clouds/options.json), keeps what is made in a file, and answers as they do, errors included.
 
 usage: as az, gcloud or aws; CVM_FAKE_CLOUD names the file. A command ("vm create") fails without effect if CVM_FAKE_FAIL
-names it, after its effect with CVM_FAKE_FAIL_AFTER, for want of a network with CVM_FAKE_OFFLINE; with CVM_FAKE_KILL who
+names it (half a machine of az with CVM_FAKE_PARTLY), after its effect with CVM_FAKE_FAIL_AFTER, for want of a network with CVM_FAKE_OFFLINE; with CVM_FAKE_KILL who
 called it is killed after its effect, and before it with CVM_FAKE_KILL_BEFORE.
 """
 import json
@@ -102,6 +102,9 @@ def az(state, words, rest, options):
         if f"network nic/{flat['--nics']}@{group}" not in things:
             raise Refused("(ResourceNotFound) the network interface")
         made |= {"nic": flat["--nics"], "state": "running", "delete": flat.get("--nic-delete-option", "Detach")}
+        if os.environ.get("CVM_FAKE_PARTLY"):
+            things[f"disk/{flat['--os-disk-name']}@{group}"] = {}
+            raise Refused("(AllocationFailed) no room for the machine")
         things[f"disk/{flat['--os-disk-name']}@{group}"] = {"of": flat.get("--os-disk-delete-option", "Detach")}
     things[thing] = made
     return thing if "--query" in options else ""
@@ -245,9 +248,14 @@ def aws_import(state, verb, flat):
     tasks = {i: t for i, t in things.items() if t["kind"] == "task"}
     if "--import-task-ids" in flat:
         tasks = {i: t for i, t in tasks.items() if i == flat["--import-task-ids"]}
+        if not tasks:
+            raise Refused("An error occurred (InvalidParameter): no such task", 254)
     described = re.search(r"Description=='([^']*)'", query)
     if described:
         tasks = {i: t for i, t in tasks.items() if t["description"] == described[1]}
+    asked = re.search(r"ImportTaskId=='([^']*)'", query)
+    if asked:
+        tasks = {i: t for i, t in tasks.items() if i == asked[1]}
     if "Status=='active'" in query:
         tasks = {i: t for i, t in tasks.items() if t["state"] == "active"}
     if not tasks:
