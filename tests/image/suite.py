@@ -38,6 +38,9 @@ class CaseSkipped(Exception):
     """One case cannot run here; the others can."""
 
 
+SIZE_MAX, ROOT_MAX = 350 << 20, 150 << 20
+
+
 class Suite:
     def __init__(self, build, work):
         self.build, self.work, self.n = os.path.abspath(build), work, 0
@@ -75,6 +78,24 @@ class Suite:
         done = self.run("predict", disk, "--firmware", vm.CODE, "--no-workload", "--json", "--all", "-o", f"{self.work}/golden.json")
         assert done.returncode == 0, done.stderr
         return {str(row["pcr"]): row for row in json.loads(done.stdout)["pcrs"]}
+
+
+def judge(s, document, golden):
+    """(status, {check: row}) of a booted image's document held against a golden measurement (a value or a file), whatever signed it: the
+    emulated processor's root is taken from the document itself."""
+    paths = [f"{s.work}/document.json", f"{s.work}/roots.pem", golden if isinstance(golden, str) else f"{s.work}/held.json"]
+    for path, text in zip(paths, (json.dumps(document), ssl.DER_cert_to_PEM_cert(base64.b64decode(document["sev_snp"]["cert_chain"][-1])),
+                                  None if isinstance(golden, str) else json.dumps(golden))):
+        if text is not None:
+            with open(path, "w") as f:
+                f.write(text)
+    done = s.run("verify", paths[0], "--nonce", NONCE, "--offline", "--trust-emulator", paths[1], "--accept-self-asserted-ak", "--json", "--golden",
+                 paths[2])
+    return done.returncode, {c["check"]: c for c in json.loads(done.stdout)["checks"]}
+
+
+def failures(checks):
+    return {name: row["detail"] for name, row in checks.items() if row["ok"] is False}
 
 
 def get(m, path):
@@ -162,6 +183,14 @@ def flip(path, offset):
         byte = f.read(1)[0]
         f.seek(offset)
         f.write(bytes([byte ^ 1]))
+
+
+def sizes(disk):
+    """A disk without a workload, and its root, are as small as promised."""
+    size, (start, end) = os.path.getsize(disk), partition(disk, 2)
+    print(f"  disk {size / (1 << 20):.0f} of at most {SIZE_MAX >> 20} MiB, root {(end - start) / (1 << 20):.0f} of at most {ROOT_MAX >> 20} MiB",
+          flush=True)
+    assert size <= SIZE_MAX and end - start <= ROOT_MAX, (size, end - start)
 
 
 def partition(disk, number):

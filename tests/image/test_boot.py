@@ -10,6 +10,8 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases_attack  # noqa: E402
+import cases_changed  # noqa: E402
+import cases_formats  # noqa: E402
 import cases_image  # noqa: E402
 import cases_livepatch  # noqa: E402
 import cases_secure_boot  # noqa: E402
@@ -21,7 +23,7 @@ import vm  # noqa: E402
 from suite import CaseSkipped, Suite, skip  # noqa: E402
 
 # The first case of the first file is the one of every test run.
-FILES = [cases_image, cases_attack, cases_workload, cases_secure_boot, cases_livepatch, cases_sev_guest, cases_update, cases_volume]
+FILES = [cases_image, cases_formats, cases_attack, cases_workload, cases_changed, cases_secure_boot, cases_livepatch, cases_sev_guest, cases_update, cases_volume]
 CASES = [f for file in FILES for name, f in vars(file).items() if name.startswith("case_")]
 
 
