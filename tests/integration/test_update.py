@@ -73,7 +73,11 @@ class Machine(rig.Machine):
         return {k: v["Id"] for k, v in self.containers().items()}
 
     def images(self):
-        status, found = self.engine("GET", "/images/json?all=true")
+        for _ in range(50):
+            status, found = self.engine("GET", "/images/json?all=true")
+            if status != 500:  # so podman answers where one goes while it lists them
+                break
+            time.sleep(0.1)
         assert status == 200, found
         return {i["Id"].removeprefix("sha256:") for i in found}
 
