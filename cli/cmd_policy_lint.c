@@ -126,6 +126,10 @@ static int lint_workload(const char *dir, const struct workload_policy *policy, 
     int rc = lint_files(dir, &files, problems, errors);
     if (rc)
         return rc;
+    if (files && !workload_tree_find(files, COMPOSE_FILE) && workload_tree_has_settings(files)) {
+        buf_str(problems, "warning: no " COMPOSE_FILE ": settings without services\n");
+        return 0;
+    }
     if (path_set(path, sizeof(path), &err, "%s/" COMPOSE_FILE, dir) < 0
         || file_read(path, COMPOSE_FILE_MAX, &yaml, &n, &err) < 0)
         return fail_err(STATUS_INPUT, dir, "cannot read " COMPOSE_FILE, &err);

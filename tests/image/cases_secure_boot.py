@@ -127,7 +127,7 @@ def case_papers(s):
     shutil.rmtree(f"{s.work}/twice")
     os.makedirs(f"{s.work}/load")
     with open(f"{s.work}/load/docker-compose.yml", "w") as f:
-        f.write("services: {}\n")
+        f.write("services:\n  a: {image: registry.example/a:1}\n")
     assert s.run("update-disk", disk, f"{s.work}/load").returncode == 0
     done = s.run(*judge)
     assert done.returncode == 1 and "--other-data" in done.stdout, done.stdout

@@ -63,6 +63,9 @@ class UpdateDisk(unittest.TestCase):
         self.assertEqual(digest(self.disk), first, "the same workload gives other bytes")
         self.assertEqual(self.cli("update-disk", "disk.raw").returncode, 0)
         self.assertEqual(self.content(".env"), "")
+        os.unlink(f"{self.workload}/docker-compose.yml")  # settings without services are a workload too
+        self.assertEqual(self.cli("update-disk", "disk.raw", "workload").returncode, 0)
+        self.assertEqual(self.content(".env"), "A=1\n")
         self.assertEqual(sorted(os.listdir(self.folder)), ["data", "disk.raw", "workload"])
 
     def refused(self, *arguments, says):
@@ -90,8 +93,9 @@ class UpdateDisk(unittest.TestCase):
         for files, says in (({"docker-compose.yml": "services:\n  a: {image: r.io/a:1, privileged: true}\n"}, "privileged: refused"),
                             ({**good, "stray.txt": "x"}, "stray.txt"), ({**good, "a.tar": "no archive"}, "a.tar"),
                             ({**good, policy: '{"cvm_config":{"nope":1}}'}, "cvm_config.nope"), ({**good, policy: "{"}, "not a policy"),
-                            ({".env": "A=1\n"}, "docker-compose.yml")):
+                            ({}, "docker-compose.yml")):
             shutil.rmtree(self.workload)
+            os.mkdir(self.workload)
             for name, text in files.items():
                 os.makedirs(os.path.dirname(f"{self.workload}/{name}"), exist_ok=True)
                 with open(f"{self.workload}/{name}", "w") as f:
