@@ -264,8 +264,10 @@ static int start_workload(struct workload_boot *s, struct err *err)
     if (take_copy(s, &tree, err) < 0 || read_policy(s, tree, err) < 0 || set_firewall(s, err) < 0)
         return -1;
     if (!workload_tree_find(tree, COMPOSE_FILE)) {
-        atomic_store(&s->state, WORKLOAD_NOTHING);
-        return measure_settings(s, tree, err);
+        if (measure_settings(s, tree, err) < 0)
+            return -1;
+        set_state(s, WORKLOAD_NOTHING);
+        return 0;
     }
     if (prepare_read(MOVE(tree), s->w.etc, warn, NULL, &p, err) < 0 || start_engine(s, p, err) < 0
         || prepare_images(p, &s->w.runner, err) < 0 || set_sockets(s, p->compose, err) < 0
@@ -284,12 +286,12 @@ static void *run(void *arg)
     struct workload_boot *s = arg;
     struct err err = { 0 };
     if (start_workload(s, &err) < 0) {
-        set_state(s, WORKLOAD_FAILED);
-        if (!s->known)
-            tell_policy(s, &s->closed);
         err_text(&err, s->why, sizeof(s->why));
         s->w.why_not = s->why;
+        if (!s->known)
+            tell_policy(s, &s->closed);
         log_err(LOG_LEVEL_ERROR, "workload", &err);
+        set_state(s, WORKLOAD_FAILED);
     }
     atomic_store(&s->w.busy, false);
     return NULL;
