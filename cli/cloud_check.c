@@ -94,7 +94,7 @@ int cloud_check_words(const struct cloud_arguments *a, const struct cloud *cloud
             && (!made_of(rows[i].value, rows[i].more, rows[i].min, rows[i].max) || rows[i].value[0] == '-'))
             return cloud_bad_option(rows[i].option, rows[i].value, rows[i].want);
     if (a->disk_size
-        && (strspn(a->disk_size, "0123456789") != strlen(a->disk_size) || atoi(a->disk_size) < 1))
+        && (strspn(a->disk_size, "0123456789") != strlen(a->disk_size) || strtol(a->disk_size, NULL, 10) < 1))
         return cloud_bad_option("disk-size", a->disk_size, "a number of GB");
     if (a->disk && (strchr(a->disk, '\'') || a->disk[0] == '-' || !*a->disk))
         return cloud_bad_option("disk", a->disk, "a path without quotes, and not -");

@@ -99,7 +99,7 @@ int cloud_take_back(struct deployment *d, const struct cloud_step *s)
  * @return 0 with *done, or the exit status */
 static int take_back_whole(struct deployment *d, const json_t *list, bool *done)
 {
-    char other[256];
+    char other[256] = "";
     int rc;
     *done = false;
     for (size_t i = 0; i < d->cloud->n; i++) {
