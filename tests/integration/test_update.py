@@ -119,6 +119,18 @@ class Case(unittest.TestCase):
         measurements = machine.agent.get("/measurements")
         self.assertEqual(measurements["verdict"], "agrees", measurements)
 
+    def while_it_starts(self, m, update, act):
+        """An update, and what happens once it is measured."""
+        answers = []
+        before = m.log_types().count("update")
+        updating = threading.Thread(target=lambda: answers.append(update()))
+        updating.start()
+        while updating.is_alive() and m.log_types().count("update") == before:
+            time.sleep(0.01)
+        act()
+        updating.join()
+        return answers[0]
+
 
 class Updates(Case):
     def test_what_changed_is_replaced_and_nothing_else(self):
@@ -264,6 +276,7 @@ class Updates(Case):
         self.runs(m, new)
 
     @unittest.skipUnless(shutil.which("docker-registry") and shutil.which("skopeo"), "there is no docker-registry, or no skopeo")
+
     def test_an_image_that_nobody_judges(self):
         """skip_measurement: another tag may come, an image from elsewhere may not; others' signatures are wanted as before."""
         rig.Skipped.setUpClass()
@@ -360,233 +373,6 @@ class Updates(Case):
         self.assertEqual(states(), ['cvm_agent_workload{state="running"} 1'])
         self.runs(m, new)
 
-    def test_what_was_stored_is_what_was_measured(self):
-        """What lies beside the workload is the host's until it is put in its place: changed, it is not."""
-        m = self.machine()
-        new = self.next_of(m)
-        new.write("config/page", "two\n")
-        answers = []
-        updating = threading.Thread(target=lambda: answers.append(m.update(zip_of(new.path))))
-        updating.start()
-        while updating.is_alive() and "update" not in m.log_types():
-            pass
-        with open(os.path.join(m.workload.folder, ".workload.next/config/page"), "w") as f:
-            f.write("torn\n")
-        updating.join()
-        status, body = answers[0]
-        self.assertEqual(status, 500, body)
-        self.assertIn("not the update any more", body["error"])
-        self.runs(m, m.workload)
-        self.assertEqual((m.log_types().count("update"), m.log_types().count("rollback")), (1, 1))
-
-    def test_killed_at_each_step(self):
-        points = ["update-staged", "update-measured", "update-exchanged", "update-applied", "update-healthy", "update-stored", "update-settled"]
-        m = self.machine()
-        old = self.next_of(m)
-        for number, point in enumerate(points):
-            m.agent.stop()
-            os.environ["CVM_FAULT"] = point
-            try:
-                m.start()
-                m.wait()
-            finally:
-                del os.environ["CVM_FAULT"]
-            new = self.next_of(m)
-            new.write("config/page", f"page {number}\n")
-            with self.assertRaises((http.client.HTTPException, OSError)):
-                m.update(zip_of(new.path))
-            m.agent.process.wait(20)
-            m.start()
-            m.wait()
-            with open(os.path.join(m.workload.path, "config/page")) as f:
-                stored = f.read()
-            late = points.index("update-healthy") <= number
-            self.assertEqual(stored == f"page {number}\n", late, point)
-            self.runs(m, new if late else old)
-            old = new if late else old
-            # and it can be updated still
-            new.write("config/page", f"again {number}\n")
-            status, body = m.update(zip_of(new.path))
-            self.assertEqual(status, 200, (point, body))
-            self.runs(m, new)
-            old = new
-
-    def test_killed_with_a_change_that_is_not_measured(self):
-        """secrets/ are in no register: the old sequence and the new one are the same, and only the note tells which it is."""
-        m = self.machine()
-        for point, undone in [("update-staged", 0), ("update-measured", 1), ("update-exchanged", 1), ("update-applied", 1), ("update-healthy", 0)]:
-            m.agent.stop()
-            os.environ["CVM_FAULT"] = point
-            try:
-                m.start()
-                m.wait()
-            finally:
-                del os.environ["CVM_FAULT"]
-            new, before = self.next_of(m), m.log_types()
-            new.write("secrets/key", point)
-            with self.assertRaises((http.client.HTTPException, OSError)):
-                m.update(zip_of(new.path))
-            m.agent.process.wait(20)
-            m.start()
-            m.wait()
-            types = m.log_types()
-            sequence = types[len(types) - 1 - types[::-1].index("image") - 1:]  # two services
-            self.assertEqual(types, before + (["update", *sequence] if point != "update-staged" else []) + ["rollback", *sequence] * undone, point)
-            self.runs(m, new if point == "update-healthy" else m.workload)
-            self.assertEqual(os.path.exists(os.path.join(m.workload.path, "secrets/key")), point == "update-healthy")
-
-    def test_a_log_that_is_full(self):
-        """An update is refused while the one before could still have been undone; PCR 23 stays whole."""
-        m = self.machine(config={f"config/many/{i}": "" for i in range(16000)})
-        new = self.next_of(m)
-        for number in range(3):
-            new.write("config/page", f"page {number}\n")
-            status, body = m.update(zip_of(new.path))
-            if status != 200:
-                break
-            self.assertEqual(body["pcrs"]["sha256"]["23"], new.measure()["banks"]["sha256"]["23"])
-        self.assertEqual((status, number), (503, 2))
-        self.assertRegex(body["error"], r"room for \d+ more events, and \d+ are needed: reboot")
-        self.assertEqual(m.update(zip_of(new.path), "?dry_run=1")[0], 503)
-        types = [e["type"] for e in m.agent.get("/measurements")["events"]]
-        self.assertEqual((types.count("update"), types.count("rollback")), (2, 0))
-        new.write("config/page", "page 1\n")
-        self.assertEqual(m.pcrs()[23], new.measure()["banks"]["sha256"]["23"])
-        shutil.rmtree(os.path.join(new.path, "config/many"))
-        status, body = m.update(zip_of(new.path))  # a smaller one fits
-        self.assertEqual(status, 200, body)
-        self.assertEqual(m.pcrs()[23], new.measure()["banks"]["sha256"]["23"])
-        self.assertEqual(m.agent.get("/measurements")["verdict"], "agrees")
-
-    def test_killed_in_a_rollback(self):
-        m = self.machine()
-        m.agent.stop()
-        os.environ["CVM_FAULT"] = "update-rolling-back"
-        try:
-            m.start()
-            m.wait()
-        finally:
-            del os.environ["CVM_FAULT"]
-        new = self.next_of(m)
-        new.write("docker-compose.yml", COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
-        with self.assertRaises((http.client.HTTPException, OSError)):
-            m.update(zip_of(new.path))
-        m.agent.process.wait(20)
-        m.start()
-        m.wait()
-        self.runs(m, m.workload)
-
-    def test_the_owner(self):
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
-        self.addCleanup(workload.drop)
-        m = Machine(workload)
-        self.addCleanup(m.__exit__)
-        m.token = "-"
-        m.start()
-        m.wait()
-        spki = m.agent.tls_spki()
-        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
-        self.assertEqual(m.agent.request("external", "GET", "/api-token")[0], 403)
-        status, _, body = m.agent.request("external", "GET", "/api-token",
-                                          {"X-Owner-Signature": sign(b"cvm-agent/api-token\0" + hashlib.sha256(spki).digest())})
-        self.assertEqual(status, 200, body)
-        m.token = body.decode()
-        new = self.next_of(m)
-        new.write("config/page", "two\n")
-        data = zip_of(new.path)
-
-        def headers(n, data=data):
-            return {"X-Owner-Version": str(n), "X-Owner-Signature": sign(b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())}
-        self.assertEqual(m.update(data)[0], 403)
-        self.assertEqual(m.update(data, headers={**headers(7), "X-Owner-Version": "8"})[0], 403)
-        self.assertEqual(m.update(data, headers=headers(7, data + b"x"))[0], 403)
-        self.runs(m, m.workload)
-        self.assertEqual(m.update(data, "?dry_run=1", headers=headers(7))[0], 200)
-        status, body = m.update(data, headers=headers(7))
-        self.assertEqual(status, 200, body)
-        self.runs(m, new)
-        for n in 7, 6:
-            status, body = m.update(data, headers=headers(n))
-            self.assertEqual(status, 403)
-            self.assertIn("not above 7", body["error"])
-        self.assertEqual(m.update(data, headers=headers(8))[0], 200)
-
-    def owned(self):
-        """A machine with an owner, and what signs an update for him."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
-        self.addCleanup(workload.drop)
-        m = Machine(workload)
-        self.addCleanup(m.__exit__)
-        m.token = "-"
-        m.start()
-        m.wait()
-        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
-        status, _, body = m.agent.request("external", "GET", "/api-token", {"X-Owner-Signature": sign(
-            b"cvm-agent/api-token\0" + hashlib.sha256(m.agent.tls_spki()).digest())})
-        self.assertEqual(status, 200, body)
-        m.token = body.decode()
-
-        def update(new, n):
-            data = zip_of(new.path)
-            return m.update(data, headers={"X-Owner-Version": str(n), "X-Owner-Signature": sign(
-                b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())})
-        return m, update
-
-    def test_a_version_is_taken_once_whenever_it_is_killed(self):
-        m, update = self.owned()
-        points = ["update-applied", "update-healthy", "update-accepted", "update-stored", "update-settled"]
-        for number, point in enumerate(points, 1):
-            m.agent.stop()
-            os.environ["CVM_FAULT"] = point
-            try:
-                m.start()
-                m.wait()
-            finally:
-                del os.environ["CVM_FAULT"]
-            new, other = self.next_of(m), self.next_of(m)
-            new.write("config/page", f"page {number}\n")
-            other.write("config/page", f"other {number}\n")
-            with self.assertRaises((http.client.HTTPException, OSError)):
-                update(new, number)
-            m.agent.process.wait(20)
-            m.start()
-            m.wait()
-            status, body = update(other, number)
-            self.assertEqual(status, 200 if point == "update-applied" else 403, (point, body))
-            if status == 403:
-                self.assertIn(f"not above {number}", body["error"])
-            self.runs(m, other if status == 200 else new)
-
-    def while_it_starts(self, m, update, act):
-        """An update, and what happens once it is measured."""
-        answers = []
-        before = m.log_types().count("update")
-        updating = threading.Thread(target=lambda: answers.append(update()))
-        updating.start()
-        while updating.is_alive() and m.log_types().count("update") == before:
-            time.sleep(0.01)
-        act()
-        updating.join()
-        return answers[0]
-
-    def test_a_version_that_cannot_be_kept(self):
-        m, update = self.owned()
-        new, kept = self.next_of(m), os.path.join(m.state, "owner_version.json")
-        new.write("config/page", "two\n")
-        status, body = self.while_it_starts(m, lambda: update(new, 1), lambda: os.mkdir(kept))
-        self.assertEqual(status, 500, body)
-        self.assertRegex(body["error"], "the old workload runs: .*owner_version.json")
-        self.runs(m, m.workload)
-        self.assertEqual(m.log_types().count("rollback"), 1)
-        os.rmdir(kept)
-        status, body = update(new, 1)
-        self.assertEqual(status, 200, body)
-        self.runs(m, new)
-
     def test_a_journal_that_cannot_be_written(self):
         """The new workload runs: an error would say that it does not."""
         m = self.machine()
@@ -606,43 +392,6 @@ class Updates(Case):
         self.assertIn("the old workload runs", body["error"])
         os.rename(acts + ".away", acts)
         self.runs(m, new)
-
-    def test_an_old_version_beyond_the_boot(self):
-        """On Azure the TPM is inside the TEE and remembers."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
-        self.addCleanup(workload.drop)
-        m = Machine(workload, shape="azure-snp")
-        self.addCleanup(m.__exit__)
-        m.token = "-"
-        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
-
-        def boot():
-            m.start()
-            m.wait()
-            spki = m.agent.tls_spki()
-            status, _, body = m.agent.request("external", "GET", "/api-token",
-                                              {"X-Owner-Signature": sign(b"cvm-agent/api-token\0" + hashlib.sha256(spki).digest())})
-            self.assertEqual(status, 200, body)
-            m.token = body.decode()
-
-        def update(n):
-            data = zip_of(workload.path)
-            return m.update(data, headers={"X-Owner-Version": str(n), "X-Owner-Signature":
-                                           sign(b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())})
-        boot()
-        status, body = update(5)
-        self.assertEqual(status, 200, body)
-        m.kill_containers()
-        m.agent.stop()
-        os.unlink(os.path.join(m.state, "emulator/azure-snp/tpm/tpm2-boot"))  # the machine's next boot
-        os.unlink(os.path.join(m.state, "owner_version.json"))
-        boot()
-        status, body = update(5)
-        self.assertEqual(status, 403, body)
-        self.assertIn("not above 5", body["error"])
-        self.assertEqual(update(6)[0], 200)
 
     def test_a_full_partition(self):
         m = self.machine()
@@ -730,6 +479,264 @@ class Updates(Case):
         until(2)
         acts = [a for a in m.agent.get("/journal")["acts"].values() if a["verb"] == "maintenance-mode"]
         self.assertEqual(sorted(a["outcome"] for a in acts), ["done", "done", "refused"])
+
+
+class Killed(Case):
+    """Old or new, whole, and in the log."""
+
+    def test_killed_at_each_step(self):
+        points = ["update-staged", "update-measured", "update-exchanged", "update-applied", "update-healthy", "update-stored", "update-settled"]
+        m = self.machine()
+        old = self.next_of(m)
+        for number, point in enumerate(points):
+            m.agent.stop()
+            os.environ["CVM_FAULT"] = point
+            try:
+                m.start()
+                m.wait()
+            finally:
+                del os.environ["CVM_FAULT"]
+            new = self.next_of(m)
+            new.write("config/page", f"page {number}\n")
+            with self.assertRaises((http.client.HTTPException, OSError)):
+                m.update(zip_of(new.path))
+            m.agent.process.wait(20)
+            m.start()
+            m.wait()
+            with open(os.path.join(m.workload.path, "config/page")) as f:
+                stored = f.read()
+            late = points.index("update-healthy") <= number
+            self.assertEqual(stored == f"page {number}\n", late, point)
+            self.runs(m, new if late else old)
+            old = new if late else old
+            # and it can be updated still
+            new.write("config/page", f"again {number}\n")
+            status, body = m.update(zip_of(new.path))
+            self.assertEqual(status, 200, (point, body))
+            self.runs(m, new)
+            old = new
+
+    def test_killed_with_a_change_that_is_not_measured(self):
+        """secrets/ are in no register: the old sequence and the new one are the same, and only the note tells which it is."""
+        m = self.machine()
+        for point, undone in [("update-staged", 0), ("update-measured", 1), ("update-exchanged", 1), ("update-applied", 1), ("update-healthy", 0)]:
+            m.agent.stop()
+            os.environ["CVM_FAULT"] = point
+            try:
+                m.start()
+                m.wait()
+            finally:
+                del os.environ["CVM_FAULT"]
+            new, before = self.next_of(m), m.log_types()
+            new.write("secrets/key", point)
+            with self.assertRaises((http.client.HTTPException, OSError)):
+                m.update(zip_of(new.path))
+            m.agent.process.wait(20)
+            m.start()
+            m.wait()
+            types = m.log_types()
+            sequence = types[len(types) - 1 - types[::-1].index("image") - 1:]  # two services
+            self.assertEqual(types, before + (["update", *sequence] if point != "update-staged" else []) + ["rollback", *sequence] * undone, point)
+            self.runs(m, new if point == "update-healthy" else m.workload)
+            self.assertEqual(os.path.exists(os.path.join(m.workload.path, "secrets/key")), point == "update-healthy")
+
+    def test_killed_in_a_rollback(self):
+        m = self.machine()
+        m.agent.stop()
+        os.environ["CVM_FAULT"] = "update-rolling-back"
+        try:
+            m.start()
+            m.wait()
+        finally:
+            del os.environ["CVM_FAULT"]
+        new = self.next_of(m)
+        new.write("docker-compose.yml", COMPOSE.replace("echo $$GREETING; exec /bin/busybox sleep 1000", "exit 3"))
+        with self.assertRaises((http.client.HTTPException, OSError)):
+            m.update(zip_of(new.path))
+        m.agent.process.wait(20)
+        m.start()
+        m.wait()
+        self.runs(m, m.workload)
+
+    def test_what_was_stored_is_what_was_measured(self):
+        """What lies beside the workload is the host's until it is put in its place: changed, it is not."""
+        m = self.machine()
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        answers = []
+        updating = threading.Thread(target=lambda: answers.append(m.update(zip_of(new.path))))
+        updating.start()
+        while updating.is_alive() and "update" not in m.log_types():
+            pass
+        with open(os.path.join(m.workload.folder, ".workload.next/config/page"), "w") as f:
+            f.write("torn\n")
+        updating.join()
+        status, body = answers[0]
+        self.assertEqual(status, 500, body)
+        self.assertIn("not the update any more", body["error"])
+        self.runs(m, m.workload)
+        self.assertEqual((m.log_types().count("update"), m.log_types().count("rollback")), (1, 1))
+
+    def test_a_log_that_is_full(self):
+        """An update is refused while the one before could still have been undone; PCR 23 stays whole."""
+        m = self.machine(config={f"config/many/{i}": "" for i in range(16000)})
+        new = self.next_of(m)
+        for number in range(3):
+            new.write("config/page", f"page {number}\n")
+            status, body = m.update(zip_of(new.path))
+            if status != 200:
+                break
+            self.assertEqual(body["pcrs"]["sha256"]["23"], new.measure()["banks"]["sha256"]["23"])
+        self.assertEqual((status, number), (503, 2))
+        self.assertRegex(body["error"], r"room for \d+ more events, and \d+ are needed: reboot")
+        self.assertEqual(m.update(zip_of(new.path), "?dry_run=1")[0], 503)
+        types = [e["type"] for e in m.agent.get("/measurements")["events"]]
+        self.assertEqual((types.count("update"), types.count("rollback")), (2, 0))
+        new.write("config/page", "page 1\n")
+        self.assertEqual(m.pcrs()[23], new.measure()["banks"]["sha256"]["23"])
+        shutil.rmtree(os.path.join(new.path, "config/many"))
+        status, body = m.update(zip_of(new.path))  # a smaller one fits
+        self.assertEqual(status, 200, body)
+        self.assertEqual(m.pcrs()[23], new.measure()["banks"]["sha256"]["23"])
+        self.assertEqual(m.agent.get("/measurements")["verdict"], "agrees")
+
+
+class Owner(Case):
+    def owned(self):
+        """A machine with an owner, and what signs an update for him."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
+        self.addCleanup(workload.drop)
+        m = Machine(workload)
+        self.addCleanup(m.__exit__)
+        m.token = "-"
+        m.start()
+        m.wait()
+        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
+        status, _, body = m.agent.request("external", "GET", "/api-token", {"X-Owner-Signature": sign(
+            b"cvm-agent/api-token\0" + hashlib.sha256(m.agent.tls_spki()).digest())})
+        self.assertEqual(status, 200, body)
+        m.token = body.decode()
+
+        def update(new, n):
+            data = zip_of(new.path)
+            return m.update(data, headers={"X-Owner-Version": str(n), "X-Owner-Signature": sign(
+                b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())})
+        return m, update
+
+    def test_the_owner(self):
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
+        self.addCleanup(workload.drop)
+        m = Machine(workload)
+        self.addCleanup(m.__exit__)
+        m.token = "-"
+        m.start()
+        m.wait()
+        spki = m.agent.tls_spki()
+        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
+        self.assertEqual(m.agent.request("external", "GET", "/api-token")[0], 403)
+        status, _, body = m.agent.request("external", "GET", "/api-token",
+                                          {"X-Owner-Signature": sign(b"cvm-agent/api-token\0" + hashlib.sha256(spki).digest())})
+        self.assertEqual(status, 200, body)
+        m.token = body.decode()
+        new = self.next_of(m)
+        new.write("config/page", "two\n")
+        data = zip_of(new.path)
+
+        def headers(n, data=data):
+            return {"X-Owner-Version": str(n), "X-Owner-Signature": sign(b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())}
+        self.assertEqual(m.update(data)[0], 403)
+        self.assertEqual(m.update(data, headers={**headers(7), "X-Owner-Version": "8"})[0], 403)
+        self.assertEqual(m.update(data, headers=headers(7, data + b"x"))[0], 403)
+        self.runs(m, m.workload)
+        self.assertEqual(m.update(data, "?dry_run=1", headers=headers(7))[0], 200)
+        status, body = m.update(data, headers=headers(7))
+        self.assertEqual(status, 200, body)
+        self.runs(m, new)
+        for n in 7, 6:
+            status, body = m.update(data, headers=headers(n))
+            self.assertEqual(status, 403)
+            self.assertIn("not above 7", body["error"])
+        self.assertEqual(m.update(data, headers=headers(8))[0], 200)
+
+    def test_a_version_is_taken_once_whenever_it_is_killed(self):
+        m, update = self.owned()
+        points = ["update-applied", "update-healthy", "update-accepted", "update-stored", "update-settled"]
+        for number, point in enumerate(points, 1):
+            m.agent.stop()
+            os.environ["CVM_FAULT"] = point
+            try:
+                m.start()
+                m.wait()
+            finally:
+                del os.environ["CVM_FAULT"]
+            new, other = self.next_of(m), self.next_of(m)
+            new.write("config/page", f"page {number}\n")
+            other.write("config/page", f"other {number}\n")
+            with self.assertRaises((http.client.HTTPException, OSError)):
+                update(new, number)
+            m.agent.process.wait(20)
+            m.start()
+            m.wait()
+            status, body = update(other, number)
+            self.assertEqual(status, 200 if point == "update-applied" else 403, (point, body))
+            if status == 403:
+                self.assertIn(f"not above {number}", body["error"])
+            self.runs(m, other if status == 200 else new)
+
+    def test_a_version_that_cannot_be_kept(self):
+        m, update = self.owned()
+        new, kept = self.next_of(m), os.path.join(m.state, "owner_version.json")
+        new.write("config/page", "two\n")
+        status, body = self.while_it_starts(m, lambda: update(new, 1), lambda: os.mkdir(kept))
+        self.assertEqual(status, 500, body)
+        self.assertRegex(body["error"], "the old workload runs: .*owner_version.json")
+        self.runs(m, m.workload)
+        self.assertEqual(m.log_types().count("rollback"), 1)
+        os.rmdir(kept)
+        status, body = update(new, 1)
+        self.assertEqual(status, 200, body)
+        self.runs(m, new)
+
+    def test_an_old_version_beyond_the_boot(self):
+        """On Azure the TPM is inside the TEE and remembers."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        workload = rig.Workload(compose=COMPOSE, policy=ALL, config={"config/cvm_agent/owner.pub": pem})
+        self.addCleanup(workload.drop)
+        m = Machine(workload, shape="azure-snp")
+        self.addCleanup(m.__exit__)
+        m.token = "-"
+        sign = lambda text: base64.b64encode(key.sign(hashlib.sha256(text).digest(), ec.ECDSA(hashes.SHA256()))).decode()
+
+        def boot():
+            m.start()
+            m.wait()
+            spki = m.agent.tls_spki()
+            status, _, body = m.agent.request("external", "GET", "/api-token",
+                                              {"X-Owner-Signature": sign(b"cvm-agent/api-token\0" + hashlib.sha256(spki).digest())})
+            self.assertEqual(status, 200, body)
+            m.token = body.decode()
+
+        def update(n):
+            data = zip_of(workload.path)
+            return m.update(data, headers={"X-Owner-Version": str(n), "X-Owner-Signature":
+                                           sign(b"cvm-agent/update\0" + n.to_bytes(8, "big") + hashlib.sha384(data).digest())})
+        boot()
+        status, body = update(5)
+        self.assertEqual(status, 200, body)
+        m.kill_containers()
+        m.agent.stop()
+        os.unlink(os.path.join(m.state, "emulator/azure-snp/tpm/tpm2-boot"))  # the machine's next boot
+        os.unlink(os.path.join(m.state, "owner_version.json"))
+        boot()
+        status, body = update(5)
+        self.assertEqual(status, 403, body)
+        self.assertIn("not above 5", body["error"])
+        self.assertEqual(update(6)[0], 200)
 
 
 class ReadOnly(Case):

@@ -179,7 +179,13 @@ if(CVM_EMULATOR)
     cvm_engine_test(test_workload podman 40 300)
     cvm_script_test(test_update /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
         ${CMAKE_BINARY_DIR}/bin Updates)
-    cvm_engine_test(test_update podman 160 600)
+    cvm_engine_test(test_update podman 120 600)
+    foreach(part Killed Owner)
+        string(TOLOWER test_update_${part} name)
+        cvm_script_test(${name} /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
+            ${CMAKE_BINARY_DIR}/bin ${part})
+        cvm_engine_test(${name} podman 120 600)
+    endforeach()
     cvm_script_test(test_update_read_only /usr/bin/python3 -W ignore ${CMAKE_SOURCE_DIR}/tests/integration/test_update.py
         ${CMAKE_BINARY_DIR}/bin ReadOnly)
     cvm_engine_test(test_update_read_only podman 80 600)
