@@ -124,13 +124,15 @@ static void put_missing(const struct collector *c, const struct evidence *e,
     if (c->log_ccel.why[0])
         put_text(out, "boot_log_ccel", c->log_ccel.why);
     if (!extras->workload_log)
-        put_text(out, "workload_log", "the workload log is not open: the agent's log says why");
+        put_text(out, "workload_log",
+                 "the workload log is not open, or too long for a document: the agent's log says why");
     if (extras->no_mirror)
         put_text(out, "mirror", extras->no_mirror);
     if (extras->no_rtmr3)
         put_text(out, "rtmr3", extras->no_rtmr3);
     if (!extras->journal_log)
-        put_text(out, "journal_log", "the journal is not open: the agent's log says why");
+        put_text(out, "journal_log",
+                 "the journal is not open, or too long for a document: the agent's log says why");
     if (!c->shape->tpm)
         put_text(out, "tpm", "this platform shape has no TPM");
     if (c->shape->tee == TEE_NONE)
