@@ -51,14 +51,14 @@ static int take_copy(struct workload_boot *s, struct workload_tree **out, struct
 
 /* ---- the policy ---- */
 
-/* What is not in PCR 23 opens nothing: of a workload that could not be measured only the owner counts, who
- * can but close. */
+/* What is not in PCR 23 opens nothing: of a workload that is not measured yet, or could not be, only the
+ * owner counts, who can but close. */
 static void tell_policy(struct workload_boot *s, struct workload_policy *policy)
 {
     atomic_store(&s->w.policy, policy);
     s->o.policy_known(s->o.arg, policy, buf_bytes(&s->owner_pub));
     pthread_mutex_lock(&s->lock);
-    s->known = true;
+    s->known = policy == &s->policy;
     pthread_cond_broadcast(&s->wake);
     pthread_mutex_unlock(&s->lock);
 }
@@ -72,6 +72,7 @@ static int read_policy(struct workload_boot *s, const struct workload_tree *tree
         return err_while(err, "cvm_agent_policy.json");
     s->policy = p;
     p = (struct workload_policy){ 0 };
+    tell_policy(s, &s->closed);
     return 0;
 }
 
@@ -288,8 +289,6 @@ static void *run(void *arg)
     if (start_workload(s, &err) < 0) {
         err_text(&err, s->why, sizeof(s->why));
         s->w.why_not = s->why;
-        if (!s->known)
-            tell_policy(s, &s->closed);
         log_err(LOG_LEVEL_ERROR, "workload", &err);
         set_state(s, WORKLOAD_FAILED);
     }

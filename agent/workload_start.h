@@ -28,8 +28,8 @@ struct workload_boot_options { /* all kept by the caller as long as the workload
     bool firewall;                        /* whether rules are set */
     uint16_t external_port;
 
-    /** Called once, on the thread, when it is known what the measured policy says; the policy stays valid as
-     * long as the workload_start.
+    /** Called on the thread: with everything closed once the copy's owner is known, and again when the policy
+     * is measured. The policy stays valid as long as the workload_start.
      *  @param owner_pub  config/cvm_agent/owner.pub, empty: none */
     void (*policy_known)(void *arg, const struct workload_policy *policy, struct bytes owner_pub);
     void *arg;
